@@ -1,0 +1,1 @@
+//! Statements, signatures and thresholds: what makes an approval, and why one is refused.

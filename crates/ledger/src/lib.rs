@@ -1,0 +1,1 @@
+//! The hash chain that server and target write their audit records to.

@@ -1,0 +1,1 @@
+//! Words, forms and verdicts: the pure judge that server and target share.

@@ -1,0 +1,1 @@
+//! What travels over the two SSH channels: the grant envelope and the session's frames.
