@@ -1,0 +1,208 @@
+//! Where the parts meet: one value that holds the configuration, the policy, the store and the connections.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use policy::action::Actions;
+use policy::{Catalogue, Judgement, Level};
+use serde_json::{Value, json};
+
+use crate::config::{Config, ConfigError, Host};
+use crate::hosts::{Failure, Output, Reader};
+use crate::ssh::{Account, Pool, SshError};
+use crate::store::{Audit, Receipt, Store, StoreError};
+
+/// Everything a tool call or a subcommand needs. Cheap to share; the database is opened when first used.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    catalogue: Catalogue,
+    actions: Actions,
+    pool: Pool,
+    store: OnceLock<Arc<Store>>,
+}
+
+impl App {
+    /// Loads the plugins and actions beside the config; a wrong file is an error, never skipped.
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        let wrong = |e: &dyn std::fmt::Display| ConfigError { place: "catalogue".to_owned(), cause: e.to_string() };
+        let plugins = toml_files(config.plugins_dir.as_deref())?;
+        let catalogue = Catalogue::with_plugins(plugins).map_err(|e| wrong(&e))?;
+        let actions = Actions::with_files(toml_files(config.actions_dir.as_deref())?).map_err(|e| wrong(&e))?;
+        let pool = Pool::new(&config);
+        Ok(Self { config, catalogue, actions, pool, store: OnceLock::new() })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The policy.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The recovery actions.
+    pub fn actions(&self) -> &Actions {
+        &self.actions
+    }
+
+    /// The SSH connections.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// The database, opened at the first call.
+    pub fn store(&self) -> Result<&Arc<Store>, StoreError> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let opened = Arc::new(Store::open(&self.config.state_dir)?);
+        Ok(self.store.get_or_init(|| opened))
+    }
+
+    /// Runs work on the store off the async threads.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = Arc::clone(self.store()?);
+        let joined = tokio::task::spawn_blocking(move || work(&store)).await;
+        joined.map_err(|e| StoreError::Unusable { place: "store".to_owned(), cause: e.to_string() })?
+    }
+
+    /// Appends an audit record.
+    pub async fn audit(&self, entry: &Audit<'_>) -> Result<Receipt, StoreError> {
+        let (event, data) = (entry.event.to_owned(), entry.data.clone());
+        self.blocking(move |store| store.audit(&Audit { event: &event, data })).await
+    }
+
+    /// A host that must be in the inventory.
+    pub fn host(&self, name: &str) -> Result<&Host, String> {
+        self.config.inventory.get(name).ok_or_else(|| match self.config.empty_notice() {
+            Some(notice) => notice.to_owned(),
+            None => {
+                let names: Vec<_> = self.config.inventory.iter().take(20).map(|h| h.name.as_str()).collect();
+                format!("{name:?} is not in the inventory; list_hosts shows all: {}", names.join(", "))
+            }
+        })
+    }
+
+    /// Judges a line and, when the verdict is auto, runs it on the host as the reader. The verdict, the start and
+    /// the end are recorded; without a record nothing is sent.
+    pub async fn read(&self, host: &Host, line: &str, caller: &str) -> Result<Output, Failure> {
+        let judged = self.catalogue.judge(line);
+        let subject = json!({ "host": host.name, "account": "reader", "line": line, "verdict": judged.verdict, "form": judged.form, "caller": caller });
+        if judged.verdict != Level::Auto {
+            self.audit(&Audit { event: "blocked", data: with(subject, "reason", &judged.reason) }).await.map_err(|e| audit_failure(&e))?;
+            return Err(refusal(&judged));
+        }
+        let receipt = self.audit(&Audit { event: "command", data: subject }).await.map_err(|e| audit_failure(&e))?;
+        let result = self.pool.exec(host, Account::Reader, line, None, &receipt).await;
+        let end = match &result {
+            Ok(output) => json!({ "command": receipt.seq(), "exit": output.exit, "bytes": output.stdout.len(), "truncated": output.truncated, "ms": output.ms }),
+            Err(e) => json!({ "command": receipt.seq(), "error": e.code() }),
+        };
+        self.audit(&Audit { event: "command_end", data: end }).await.map_err(|e| audit_failure(&e))?;
+        let output = result.map_err(Failure::from)?;
+        Ok(Output { stdout: output.stdout, stderr: output.stderr, exit: output.exit, truncated: output.truncated, ms: output.ms })
+    }
+
+    /// A reader of one host, for the diagnostics.
+    pub fn reader<'a>(&'a self, host: &'a Host, caller: &'a str) -> HostReader<'a> {
+        HostReader { app: self, host, caller }
+    }
+}
+
+fn with(mut data: Value, key: &str, value: &str) -> Value {
+    data[key] = Value::from(value);
+    data
+}
+
+fn refusal(judged: &Judgement) -> Failure {
+    match judged.verdict {
+        Level::Manual => Failure::Blocked {
+            reason: format!("{} needs a person's approval: use propose_pra_action with this command", judged.reason),
+        },
+        _ => Failure::Blocked { reason: judged.reason.clone() },
+    }
+}
+
+fn audit_failure(e: &StoreError) -> Failure {
+    Failure::Other { cause: format!("no audit record could be written, so nothing was run: {e}") }
+}
+
+impl From<SshError> for Failure {
+    fn from(e: SshError) -> Self {
+        let cause = e.to_string();
+        match e {
+            SshError::Unreachable { .. } => Self::Unreachable { cause },
+            SshError::HostKey { .. } => Self::HostKey { cause },
+            SshError::Login { .. } => Self::Login { cause },
+            SshError::TimedOut { limit, .. } => Self::TimedOut { seconds: limit.as_secs() },
+            SshError::Lost { .. } => Self::Other { cause },
+        }
+    }
+}
+
+/// Runs diagnostics on one host for one caller.
+#[derive(Debug, Clone, Copy)]
+pub struct HostReader<'a> {
+    app: &'a App,
+    host: &'a Host,
+    caller: &'a str,
+}
+
+impl Reader for HostReader<'_> {
+    fn run<'a>(&'a self, argv: &'a [&'a str]) -> BoxFuture<'a, Result<Output, Failure>> {
+        async move { self.app.read(self.host, &line_of(argv), self.caller).await }.boxed()
+    }
+}
+
+/// Writes words as one line that the policy's lexer reads back as the same words.
+pub fn line_of<S: AsRef<str>>(argv: &[S]) -> String {
+    let plain = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./:=,@+%".contains(&b));
+    let quoted: Vec<String> = argv
+        .iter()
+        .map(AsRef::as_ref)
+        .map(|w| if plain(w) { w.to_owned() } else { format!("'{}'", w.replace('\'', r"'\''")) })
+        .collect();
+    quoted.join(" ")
+}
+
+/// The `*.toml` files of a folder in the order of their names, with their text.
+fn toml_files(dir: Option<&Path>) -> Result<Vec<(String, String)>, ConfigError> {
+    let Some(dir) = dir else { return Ok(Vec::new()) };
+    let wrong = |path: &Path, e: &std::io::Error| ConfigError { place: path.display().to_string(), cause: e.to_string() };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(|e| wrong(dir, &e))? {
+        let path = entry.map_err(|e| wrong(dir, &e))?.path();
+        if path.extension().is_some_and(|x| x == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).map_err(|e| wrong(&path, &e))?;
+            Ok((path.display().to_string(), text))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_the_line() {
+        let words = ["grep", "-i", "can't connect", "", "$x", "a\\b", "/var/log/syslog"];
+        let line = line_of(&words);
+        let back = policy::lex::lex(&line).unwrap();
+        assert_eq!(back.iter().map(String::as_str).collect::<Vec<_>>(), words);
+    }
+}

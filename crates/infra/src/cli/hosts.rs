@@ -1,0 +1,104 @@
+//! `hosts list`, `hosts check`
+
+use clap::Subcommand;
+use futures::StreamExt;
+use serde_json::{Value, json};
+
+use super::{Context, Done, Ended, output};
+use crate::app::App;
+use crate::config::Host;
+use crate::recovery::describe;
+
+/// The hosts of the inventory.
+#[derive(Debug, Subcommand)]
+pub(super) enum Hosts {
+    /// List the hosts
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Log in to hosts as the reader and compare what they say of themselves
+    Check {
+        /// Names of hosts; all when none is given
+        hosts: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Hosts {
+    pub(super) fn run(&self, context: &Context) -> Done {
+        match self {
+            Self::List { json } => list(context, *json),
+            Self::Check { hosts, json } => check(context, hosts, *json),
+        }
+    }
+}
+
+fn list(context: &Context, json: bool) -> Done {
+    let config = context.config()?;
+    if json {
+        let rows: Vec<Value> = config
+            .inventory
+            .iter()
+            .map(|h| json!({ "name": h.name, "address": h.address, "port": h.port, "tags": h.tags, "tenant": h.tenant, "pinned": h.host_key.is_some() }))
+            .collect();
+        return output::json(&json!({ "hosts": rows }));
+    }
+    if let Some(notice) = config.empty_notice() {
+        return output::line(notice);
+    }
+    for host in config.inventory.iter() {
+        output::line(&format!("{}  {}:{}  {}  {}", host.name, host.address, host.port, host.tenant, host.tags.join(",")))?;
+    }
+    Ok(())
+}
+
+fn check(context: &Context, names: &[String], json: bool) -> Done {
+    let app = context.app()?;
+    let chosen: Vec<&Host> = if names.is_empty() {
+        app.config().inventory.iter().collect()
+    } else {
+        names.iter().map(|n| app.host(n)).collect::<Result<_, _>>().map_err(Ended::usage)?
+    };
+    let rows: Vec<(bool, Value)> = context.block_on(async {
+        Ok(futures::stream::iter(chosen).map(|host| check_one(&app, host)).buffered(16).collect().await)
+    })?;
+    for (ok, row) in &rows {
+        if json {
+            output::json(row)?;
+        } else {
+            let mark = if *ok { "ok  " } else { "FAIL" };
+            output::line(&format!("{mark} {}: {}", row["host"].as_str().unwrap_or_default(), row["detail"].as_str().unwrap_or_default()))?;
+        }
+    }
+    if rows.iter().all(|(ok, _)| *ok) { Ok(()) } else { Err(Ended::quiet(1)) }
+}
+
+async fn check_one(app: &App, host: &Host) -> (bool, Value) {
+    let name = &host.name;
+    match describe(app, host).await {
+        Err(e) => (false, json!({ "host": name, "ok": false, "code": e.code(), "detail": e.to_string() })),
+        Ok(facts) => {
+            let skew = facts.now - crate::store::now_ms() / 1000;
+            let mut wrong = Vec::new();
+            if facts.host != name.as_str() {
+                wrong.push(format!("it calls itself {}", facts.host));
+            }
+            if facts.tenant != host.tenant {
+                wrong.push(format!("its tenant is {}, here {}", facts.tenant, host.tenant));
+            }
+            if facts.policy != app.catalogue().digest() {
+                wrong.push("its policy differs from this server's".to_owned());
+            }
+            if skew.abs() > 30 {
+                wrong.push(format!("its clock is {skew} s off"));
+            }
+            let ok = wrong.is_empty();
+            let detail = if ok { format!("version {}, policy equal, clock {skew} s off", facts.version) } else { wrong.join("; ") };
+            (ok, json!({ "host": name, "ok": ok, "detail": detail, "machine_id": facts.machine_id, "policy": facts.policy, "version": facts.version, "clock_skew_seconds": skew }))
+        }
+    }
+}

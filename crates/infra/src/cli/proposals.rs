@@ -1,0 +1,101 @@
+//! `proposals list`, `proposals show`
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{Context, Done, Ended, output};
+use crate::store::Proposal;
+
+/// What was proposed and what became of it.
+#[derive(Debug, Subcommand)]
+pub(super) enum Proposals {
+    /// List proposals, newest first
+    List {
+        /// Also those that are over
+        #[arg(long)]
+        all: bool,
+        /// At most this many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one proposal
+    Show {
+        /// Its id
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Print the grant: the signed statement with its signatures, as the target takes it
+        #[arg(long, conflicts_with = "json")]
+        grant: bool,
+    },
+}
+
+impl Proposals {
+    pub(super) fn run(&self, context: &Context) -> Done {
+        let app = context.app()?;
+        let store = app.store()?;
+        match self {
+            Self::List { all, limit, json } => {
+                let rows = store.proposals(!all, *limit)?;
+                if *json {
+                    return output::json(&json!({ "proposals": rows }));
+                }
+                if rows.is_empty() {
+                    return output::line(if *all { "No proposal." } else { "No proposal waits; --all shows those that are over." });
+                }
+                rows.iter().try_for_each(|p| output::line(&row(p)))
+            }
+            Self::Show { id, json, grant } => {
+                let proposal = store.proposal(id)?;
+                if *grant {
+                    return print_grant(&proposal);
+                }
+                if *json { output::json(&proposal) } else { show(&proposal) }
+            }
+        }
+    }
+}
+
+fn row(p: &Proposal) -> String {
+    format!("{}  {:<9} {:<12} {}  {}  {}/{} signed", p.id, p.state.to_string(), p.asked.host, subject(p), output::time(p.created_ms), p.signatures.len(), p.asked.approvals)
+}
+
+/// The action with its parameters, or the command.
+fn subject(p: &Proposal) -> String {
+    if p.asked.action.is_empty() {
+        return crate::app::line_of(&p.asked.argv);
+    }
+    let params: Vec<String> = p.asked.params.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    format!("{}({})", p.asked.action, params.join(", "))
+}
+
+fn show(p: &Proposal) -> Done {
+    output::line(&row(p))?;
+    output::line(&format!("risk       {}\nasked by   {}\nrationale  {}", p.asked.risk, p.asked.proposed_by, p.asked.rationale))?;
+    output::line(&format!("expires    {}", output::time(p.asked.expires_ms)))?;
+    for signature in &p.signatures {
+        output::line(&format!("signed     {} {} {}", output::time(signature.signed_ms), signature.signer, signature.fingerprint))?;
+    }
+    if let Some(reason) = &p.reason {
+        output::line(&format!("reason     {reason}"))?;
+    }
+    if let Some(result) = &p.result {
+        let text = serde_json::to_string_pretty(result).map_err(Ended::failed)?;
+        output::line(&format!("result     {text}"))?;
+    }
+    Ok(())
+}
+
+fn print_grant(p: &Proposal) -> Done {
+    use std::io::Write;
+    let statement = match (&p.statement, p.signatures.is_empty()) {
+        (Some(statement), false) => statement,
+        _ => return Err(Ended { code: 3, message: format!("{} is not signed yet: mcp-linux-infra approve {}", p.id, p.id) }),
+    };
+    let armors: Vec<&[u8]> = p.signatures.iter().map(|s| s.armor.as_bytes()).collect();
+    Ok(std::io::stdout().lock().write_all(&session::envelope::join(statement, &armors))?)
+}

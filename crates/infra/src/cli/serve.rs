@@ -1,0 +1,48 @@
+//! `serve`
+
+use clap::Args;
+
+use super::{Context, Done, Ended, runtime};
+use crate::config::Config;
+use crate::mcp::{serve_stdio, server::SHUTDOWN};
+
+/// Serves one MCP client on stdin and stdout; logs go to stderr.
+#[derive(Debug, Args)]
+pub(super) struct Serve {}
+
+impl Serve {
+    pub(super) fn run(&self, context: &Context) -> Done {
+        let app = context.app()?;
+        start_log(app.config())?;
+        let runtime = runtime()?;
+        let result = runtime.block_on(serve_stdio(app));
+        // A thread that still reads stdin must not keep the process.
+        runtime.shutdown_timeout(SHUTDOWN);
+        Ok(result?)
+    }
+}
+
+/// Logs to stderr, and to a file when a folder is named; stdout carries protocol messages only.
+fn start_log(config: &Config) -> Done {
+    use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::fmt;
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+
+    // The protocol library's own chatter is of no use below warn.
+    let directives = format!("warn,mcp_linux_infra={}", config.log_level);
+    let filter = EnvFilter::try_new(&directives)
+        .map_err(|e| Ended::usage(format!("log_level {:?}: {e}", config.log_level)))?;
+    let file = match &config.log_dir {
+        None => None,
+        Some(dir) => {
+            let path = dir.join("mcp-linux-infra.log");
+            let open = std::fs::create_dir_all(dir)
+                .and_then(|()| std::fs::OpenOptions::new().create(true).append(true).open(&path));
+            Some(open.map_err(|e| Ended::usage(format!("log file {}: {e}", path.display())))?)
+        }
+    };
+    let stderr = fmt::layer().with_ansi(false).with_target(false).with_writer(std::io::stderr);
+    let to_file = file.map(|f| fmt::layer().with_ansi(false).with_writer(std::sync::Mutex::new(f)));
+    tracing_subscriber::registry().with(filter).with(stderr).with(to_file).try_init().map_err(Ended::failed)
+}

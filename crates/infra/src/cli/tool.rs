@@ -1,0 +1,130 @@
+//! `tool list`, `tool call`
+
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+
+use super::{Context, Done, Ended, output};
+use crate::mcp::{Call, Tool, Toolbox};
+
+/// The MCP tools, from the shell.
+#[derive(Debug, Subcommand)]
+pub(super) enum ToolCommand {
+    /// List the tools
+    List {
+        /// Print JSON with the schemas
+        #[arg(long)]
+        json: bool,
+    },
+    /// Call a tool
+    Call {
+        /// Name of the tool
+        name: String,
+        /// An argument, `key=value`; `params.key=value` for a value inside an object, `a,b` for a list
+        #[arg(long = "arg", value_name = "KEY=VALUE")]
+        arguments: Vec<String>,
+        /// Print the structured answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl ToolCommand {
+    pub(super) fn run(&self, context: &Context) -> Done {
+        match self {
+            Self::List { json } => list(*json),
+            Self::Call { name, arguments, json } => call(context, name, arguments, *json),
+        }
+    }
+}
+
+fn list(json: bool) -> Done {
+    let tools = Toolbox::new();
+    if json {
+        let rows: Vec<Value> = tools
+            .iter()
+            .map(|t| json!({ "name": t.name, "title": t.title, "description": t.description, "readOnly": t.hints.read_only, "inputSchema": *t.input, "outputSchema": *t.output }))
+            .collect();
+        return output::json(&json!({ "tools": rows }));
+    }
+    for tool in tools.iter() {
+        output::line(&format!("{:<22} {}", tool.name, tool.title))?;
+    }
+    Ok(())
+}
+
+fn call(context: &Context, name: &str, arguments: &[String], json: bool) -> Done {
+    let tools = Toolbox::new();
+    let tool = tools.get(name).ok_or_else(|| Ended::usage(format!("there is no tool {name:?}; `tool list` shows all")))?;
+    let arguments = parse(tool, arguments)?;
+    let app = context.app()?;
+    let caller = app.config().caller.clone().unwrap_or_else(|| "command line".to_owned());
+    let answer = context.block_on(async { Ok(tool.call(Call { app, caller }, arguments).await) })?;
+    if json {
+        output::json(&answer.structured)?;
+    } else if !answer.error {
+        output::line(&answer.text)?;
+    }
+    if !answer.error {
+        return Ok(());
+    }
+    let code = match answer.structured["error"]["code"].as_str() {
+        Some("approval_required") => 3,
+        Some("blocked" | "unknown_action" | "bad_params" | "plan_changed" | "policy_changed" | "host_mismatch" | "action_mismatch" | "wrong_state") => 4,
+        Some("bad_arguments" | "unknown_host") => 2,
+        _ => 1,
+    };
+    if json { Err(Ended::quiet(code)) } else { Err(Ended { code, message: answer.text }) }
+}
+
+/// Reads `key=value` pairs by the types of the tool's input schema.
+fn parse(tool: &Tool, pairs: &[String]) -> Result<Value, Ended> {
+    let mut arguments = Map::new();
+    for pair in pairs {
+        let (key, value) =
+            pair.split_once('=').ok_or_else(|| Ended::usage(format!("--arg {pair:?}: expected KEY=VALUE")))?;
+        match key.split_once('.') {
+            Some((outer, inner)) => {
+                let object = arguments.entry(outer).or_insert_with(|| json!({}));
+                let Value::Object(object) = object else {
+                    return Err(Ended::usage(format!("--arg {pair:?}: {outer} has a value already")));
+                };
+                object.insert(inner.to_owned(), value.into());
+            }
+            None => {
+                arguments.insert(key.to_owned(), typed(&tool.input, key, value));
+            }
+        }
+    }
+    Ok(Value::Object(arguments))
+}
+
+fn typed(schema: &Map<String, Value>, key: &str, value: &str) -> Value {
+    let kind = schema.get("properties").and_then(|p| p.get(key)).and_then(|p| p.get("type")).and_then(Value::as_str);
+    match kind {
+        Some("string") => value.into(),
+        Some("array") if !value.starts_with('[') => {
+            value.split(',').filter(|w| !w.is_empty()).map(Value::from).collect::<Vec<_>>().into()
+        }
+        // The tool itself says what is wrong with a value that is not of its type.
+        _ => serde_json::from_str(value).unwrap_or_else(|_| value.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_take_the_types_of_the_schema() {
+        let tools = Toolbox::new();
+        let parse = |name: &str, pairs: &[&str]| {
+            parse(tools.get(name).unwrap(), &pairs.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()).unwrap()
+        };
+        assert_eq!(parse("list_pending_actions", &["all=true", "limit=3"]), json!({ "all": true, "limit": 3 }));
+        assert_eq!(
+            parse("propose_pra_action", &["host=123", "params.container=web", "rationale=a=b"]),
+            json!({ "host": "123", "params": { "container": "web" }, "rationale": "a=b" })
+        );
+        assert_eq!(parse("diagnose_system", &["checks=dns,disk"]), json!({ "checks": ["dns", "disk"] }));
+    }
+}

@@ -1,0 +1,290 @@
+//! The config file as it is written, and its way into [`Config`].
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::inventory::{Host, HostName, Inventory};
+use super::{Config, ConfigError, Environment, GrantTimes, Limits};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ConfigFile {
+    state_dir: Option<PathBuf>,
+    known_hosts: Option<PathBuf>,
+    plugins_dir: Option<PathBuf>,
+    actions_dir: Option<PathBuf>,
+    approvers: Option<PathBuf>,
+    log_level: Option<String>,
+    log_dir: Option<PathBuf>,
+    caller: Option<String>,
+    defaults: HostDefaults,
+    limits: LimitsFile,
+    grant: GrantFile,
+    hosts: Vec<HostFile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HostDefaults {
+    reader_key: Option<PathBuf>,
+    runner_key: Option<PathBuf>,
+    reader_user: String,
+    runner_user: String,
+    port: u16,
+    tenant: String,
+}
+
+impl Default for HostDefaults {
+    fn default() -> Self {
+        Self {
+            reader_key: None,
+            runner_key: None,
+            reader_user: "mcp-reader".to_owned(),
+            runner_user: "pra-runner".to_owned(),
+            port: 22,
+            tenant: "default".to_owned(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HostFile {
+    name: toml::Spanned<String>,
+    address: Option<String>,
+    port: Option<u16>,
+    host_key: Option<toml::Spanned<String>>,
+    #[serde(default)]
+    tags: Vec<String>,
+    tenant: Option<String>,
+    reader_key: Option<PathBuf>,
+    runner_key: Option<PathBuf>,
+    reader_user: Option<String>,
+    runner_user: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsFile {
+    connect_seconds: u64,
+    command_seconds: u64,
+    action_seconds: u64,
+    channels_per_host: usize,
+    output_bytes: usize,
+    concurrent_calls: usize,
+}
+
+impl Default for LimitsFile {
+    fn default() -> Self {
+        Self {
+            connect_seconds: 10,
+            command_seconds: 60,
+            action_seconds: 300,
+            channels_per_host: 8,
+            output_bytes: 1 << 20,
+            concurrent_calls: 64,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct GrantFile {
+    lifetime_seconds: u64,
+    proposal_ttl_seconds: u64,
+}
+
+impl Default for GrantFile {
+    fn default() -> Self {
+        Self { lifetime_seconds: 300, proposal_ttl_seconds: 3600 }
+    }
+}
+
+/// Reads and parses `path`; errors name its line.
+pub(super) fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|e| ConfigError::new(path.display().to_string(), e.to_string()))?;
+    toml::from_str(&text).map_err(|e| {
+        let line = e.span().map_or(1, |s| line_of(&text, s.start));
+        ConfigError::new(format!("{}:{line}", path.display()), e.message().to_owned())
+    })
+}
+
+/// The 1-based line of a byte offset.
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|b| *b == b'\n').count() + 1
+}
+
+impl ConfigFile {
+    pub(super) fn into_config(self, path: Option<PathBuf>, env: &Environment) -> Result<Config, ConfigError> {
+        let place = Place::of(path.as_deref());
+        let resolve = |p: PathBuf| place.resolve(p, env);
+        let limits = self.limits.checked(&place)?;
+        let grant = self.grant.checked(&place)?;
+        let state_dir = match self.state_dir {
+            Some(dir) => resolve(dir),
+            None => default_state_dir(env)?,
+        };
+        let mut hosts = Vec::with_capacity(self.hosts.len());
+        for host in self.hosts {
+            hosts.push(host.into_host(&self.defaults, &place, env)?);
+        }
+        let known_hosts = match self.known_hosts {
+            Some(file) => vec![resolve(file)],
+            None => env.path("HOME").map(|h| h.join(".ssh/known_hosts")).into_iter().chain(["/etc/ssh/ssh_known_hosts".into()]).collect(),
+        };
+        Ok(Config {
+            inventory: Inventory::new(hosts, place.name())?.with_defaults(Host {
+                name: HostName::parse("unnamed").map_err(|cause| ConfigError::new(place.name(), cause))?,
+                address: String::new(),
+                port: self.defaults.port,
+                host_key: None,
+                tags: Vec::new(),
+                tenant: self.defaults.tenant,
+                reader_user: self.defaults.reader_user,
+                runner_user: self.defaults.runner_user,
+                reader_key: self.defaults.reader_key.map(resolve),
+                runner_key: self.defaults.runner_key.map(resolve),
+            }),
+            state_dir,
+            known_hosts,
+            plugins_dir: folder(self.plugins_dir, "plugins.d", &place, env)?,
+            actions_dir: folder(self.actions_dir, "actions.d", &place, env)?,
+            approvers: self.approvers.map(resolve),
+            log_level: self.log_level.unwrap_or_else(|| "info".to_owned()),
+            log_dir: self.log_dir.map(resolve),
+            caller: self.caller,
+            limits,
+            grant,
+            path,
+        })
+    }
+}
+
+/// A folder that was named must exist; the default one beside the config file is used if it does.
+fn folder(named: Option<PathBuf>, default: &str, place: &Place, env: &Environment) -> Result<Option<PathBuf>, ConfigError> {
+    if let Some(dir) = named {
+        let dir = place.resolve(dir, env);
+        if !dir.is_dir() {
+            return Err(ConfigError::new(place.name(), format!("the folder {} does not exist", dir.display())));
+        }
+        return Ok(Some(dir));
+    }
+    let beside = place.folder.as_ref().map(|f| f.join(default));
+    Ok(beside.filter(|d| d.is_dir()))
+}
+
+fn default_state_dir(env: &Environment) -> Result<PathBuf, ConfigError> {
+    env.path("XDG_STATE_HOME")
+        .or_else(|| env.path("HOME").map(|h| h.join(".local/state")))
+        .map(|base| base.join("mcp-linux-infra"))
+        .ok_or_else(|| ConfigError::new("environment", "neither state_dir, $XDG_STATE_HOME nor $HOME says where to keep state"))
+}
+
+impl HostFile {
+    fn into_host(self, defaults: &HostDefaults, place: &Place, env: &Environment) -> Result<Host, ConfigError> {
+        let at = |offset: usize| place.at(offset);
+        let name = HostName::parse(self.name.get_ref()).map_err(|cause| ConfigError::new(at(self.name.span().start), cause))?;
+        let host_key = match self.host_key {
+            None => None,
+            Some(text) => Some(
+                russh::keys::PublicKey::from_openssh(text.get_ref())
+                    .map_err(|e| ConfigError::new(at(text.span().start), format!("host_key of {name}: {e}; expected a line such as 'ssh-ed25519 AAAA…'")))?,
+            ),
+        };
+        let resolve = |p: PathBuf| place.resolve(p, env);
+        Ok(Host {
+            address: self.address.unwrap_or_else(|| name.to_string()),
+            port: self.port.unwrap_or(defaults.port),
+            host_key,
+            tags: self.tags,
+            tenant: self.tenant.unwrap_or_else(|| defaults.tenant.clone()),
+            reader_user: self.reader_user.unwrap_or_else(|| defaults.reader_user.clone()),
+            runner_user: self.runner_user.unwrap_or_else(|| defaults.runner_user.clone()),
+            reader_key: self.reader_key.or_else(|| defaults.reader_key.clone()).map(resolve),
+            runner_key: self.runner_key.or_else(|| defaults.runner_key.clone()).map(resolve),
+            name,
+        })
+    }
+}
+
+impl LimitsFile {
+    fn checked(&self, place: &Place) -> Result<Limits, ConfigError> {
+        let seconds = |key: &str, value: u64, max: u64| {
+            if (1..=max).contains(&value) {
+                Ok(Duration::from_secs(value))
+            } else {
+                Err(ConfigError::new(place.name(), format!("limits.{key} = {value}: it must be between 1 and {max}")))
+            }
+        };
+        let count = |key: &str, value: usize, max: usize| {
+            if (1..=max).contains(&value) {
+                Ok(value)
+            } else {
+                Err(ConfigError::new(place.name(), format!("limits.{key} = {value}: it must be between 1 and {max}")))
+            }
+        };
+        Ok(Limits {
+            connect: seconds("connect_seconds", self.connect_seconds, 120)?,
+            command: seconds("command_seconds", self.command_seconds, 3600)?,
+            action: seconds("action_seconds", self.action_seconds, 3600)?,
+            channels_per_host: count("channels_per_host", self.channels_per_host, 64)?,
+            output_bytes: count("output_bytes", self.output_bytes, 16 << 20)?,
+            concurrent_calls: count("concurrent_calls", self.concurrent_calls, 1024)?,
+        })
+    }
+}
+
+impl GrantFile {
+    fn checked(&self, place: &Place) -> Result<GrantTimes, ConfigError> {
+        let bounded = |key: &str, value: u64, min: u64, max: u64| {
+            if (min..=max).contains(&value) {
+                Ok(Duration::from_secs(value))
+            } else {
+                Err(ConfigError::new(place.name(), format!("grant.{key} = {value}: it must be between {min} and {max}")))
+            }
+        };
+        Ok(GrantTimes {
+            lifetime: bounded("lifetime_seconds", self.lifetime_seconds, 30, 900)?,
+            proposal_ttl: bounded("proposal_ttl_seconds", self.proposal_ttl_seconds, 60, 86_400)?,
+        })
+    }
+}
+
+/// Where the config came from: names it in errors and anchors relative paths.
+struct Place {
+    file: Option<PathBuf>,
+    folder: Option<PathBuf>,
+    text: String,
+}
+
+impl Place {
+    fn of(path: Option<&Path>) -> Self {
+        let folder = path.map(|p| match p.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+            _ => PathBuf::from("."),
+        });
+        let text = path.and_then(|p| std::fs::read_to_string(p).ok()).unwrap_or_default();
+        Self { file: path.map(Path::to_path_buf), folder, text }
+    }
+
+    fn name(&self) -> String {
+        self.file.as_ref().map_or_else(|| "configuration".to_owned(), |f| f.display().to_string())
+    }
+
+    fn at(&self, offset: usize) -> String {
+        format!("{}:{}", self.name(), line_of(&self.text, offset))
+    }
+
+    /// `~/` is the home folder; a relative path is beside the config file.
+    fn resolve(&self, path: PathBuf, env: &Environment) -> PathBuf {
+        if let (Ok(rest), Some(home)) = (path.strip_prefix("~"), env.path("HOME")) {
+            return home.join(rest);
+        }
+        match &self.folder {
+            Some(folder) if path.is_relative() => folder.join(path),
+            _ => path,
+        }
+    }
+}

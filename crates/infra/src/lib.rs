@@ -1,0 +1,14 @@
+//! MCP server and CLI: diagnose Linux hosts over SSH, recover them with grants that people sign.
+//!
+//! Arrows run one way: [`mcp`] and [`cli`] use [`recovery`] and [`hosts`], those use [`ssh`] and
+//! [`store`], those use the pure crates. [`app`] is the one place where the parts meet.
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod hosts;
+pub mod mcp;
+pub mod recovery;
+pub mod ssh;
+pub mod store;

@@ -1,0 +1,12 @@
+//! The Model Context Protocol face: tools over stdio, in both protocol eras.
+//!
+//! Tools are a table ([`toolbox`]) that knows nothing of the protocol, so that `mcp-linux-infra tool call` uses
+//! the very same code; only [`server`] knows the protocol library. No tool approves anything.
+
+mod schema;
+pub mod server;
+pub mod toolbox;
+mod tools;
+
+pub use server::serve_stdio;
+pub use toolbox::{Answer, Call, Tool, Toolbox};

@@ -1,0 +1,112 @@
+//! Approval: the exact bytes that a person signs, what they mean, and the signature.
+
+use grant::{Kind, Statement};
+
+use crate::app::App;
+use crate::store::{Proposal, ProposalKind, Signature, now_ms};
+
+use super::propose::fresh_id;
+use super::{NAMESPACE, RecoveryError, Signer};
+
+/// What a person is about to sign: read back from the very bytes, never from the proposal.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// The proposal.
+    pub proposal: Proposal,
+    /// The bytes that are signed.
+    pub bytes: Vec<u8>,
+    /// The bytes, parsed.
+    pub statement: Statement,
+    /// The commands that will run, each with its phase, as this server's catalogue defines the action.
+    pub steps: Vec<(String, Vec<String>)>,
+}
+
+/// Fixes the statement of a proposal, or takes the one that still counts, and says what it means.
+pub async fn preview(app: &App, id: &str) -> Result<Preview, RecoveryError> {
+    let proposal = {
+        let id = id.to_owned();
+        app.blocking(move |store| store.proposal(&id)).await?
+    };
+    let lifetime = i64::try_from(app.config().grant.lifetime.as_secs()).unwrap_or(300);
+    let not_before = now_ms() / 1000;
+    let draft = Statement {
+        v: 1,
+        proposal: proposal.id.clone(),
+        tenant: proposal.asked.tenant.clone(),
+        host: proposal.asked.host.clone(),
+        machine_id: proposal.asked.machine_id.clone(),
+        kind: match proposal.asked.kind {
+            ProposalKind::Action => Kind::Action,
+            ProposalKind::Command => Kind::Command,
+        },
+        action: proposal.asked.action.clone(),
+        params: proposal.asked.params.clone(),
+        argv: proposal.asked.argv.clone(),
+        plan: proposal.asked.plan.clone(),
+        policy: proposal.asked.policy.clone(),
+        rationale: proposal.asked.rationale.clone(),
+        proposed_by: proposal.asked.proposed_by.clone(),
+        not_before,
+        expires_at: not_before + lifetime,
+        nonce: fresh_id("", 16)?,
+    };
+    let (id, bytes) = (proposal.id.clone(), draft.to_bytes());
+    let expires_ms = draft.expires_at.saturating_mul(1000);
+    let fixed = app.blocking(move |store| store.fix_statement(&id, &bytes, expires_ms)).await?;
+    let bytes = fixed.statement.clone().unwrap_or_default();
+    let statement =
+        Statement::parse(&bytes).map_err(|e| RecoveryError::refused("malformed", format!("the stored statement is unusable: {e}")))?;
+    let steps = steps(app, &statement)?;
+    Ok(Preview { proposal: fixed, bytes, statement, steps })
+}
+
+fn steps(app: &App, statement: &Statement) -> Result<Vec<(String, Vec<String>)>, RecoveryError> {
+    match statement.kind {
+        Kind::Command => Ok(vec![("run".to_owned(), statement.argv.clone())]),
+        Kind::Procedure => Err(RecoveryError::refused("unknown_action", "procedures cannot be approved yet")),
+        Kind::Action => {
+            let action = app
+                .actions()
+                .get(&statement.action)
+                .filter(|a| a.plan() == statement.plan)
+                .ok_or_else(|| {
+                    RecoveryError::refused("plan_changed", "this server does not have the definition that the statement names")
+                })?;
+            let bound =
+                action.bind(&statement.params).map_err(|e| RecoveryError::refused("bad_params", e.to_string()))?;
+            Ok(bound.lines().map(|(phase, argv)| (phase.to_string(), argv)).collect())
+        }
+    }
+}
+
+/// Has the signer sign the previewed bytes and stores the signature.
+pub async fn sign(app: &App, preview: &Preview, signer: &Signer) -> Result<Proposal, RecoveryError> {
+    let armor = signer
+        .sign(NAMESPACE, &preview.bytes)
+        .await
+        .map_err(|e| RecoveryError::refused("signer", e.to_string()))?;
+    let parsed = grant::sshsig::SshSig::parse(armor.as_bytes())
+        .map_err(|e| RecoveryError::refused("signature", format!("the signer gave no usable signature: {e}")))?;
+    let fingerprint = parsed.fingerprint();
+    let signature = Signature {
+        signer: name_of_signer(app, &preview.bytes, &armor)?.unwrap_or_else(|| signer.name().to_owned()),
+        fingerprint,
+        armor,
+        signed_ms: now_ms(),
+    };
+    let (id, bytes) = (preview.proposal.id.clone(), preview.bytes.clone());
+    Ok(app.blocking(move |store| store.sign(&id, &bytes, &signature)).await?)
+}
+
+/// If the server has a copy of the approvers file, a signature that the target would refuse is refused now.
+fn name_of_signer(app: &App, statement: &[u8], armor: &str) -> Result<Option<String>, RecoveryError> {
+    let Some(path) = &app.config().approvers else { return Ok(None) };
+    let place = path.display();
+    let text = std::fs::read_to_string(path).map_err(|e| RecoveryError::refused("config", format!("{place}: {e}")))?;
+    let approvers = grant::Approvers::parse(&text).map_err(|e| RecoveryError::refused("config", format!("{place}: {e}")))?;
+    let envelope = grant::Envelope::new(statement, [armor.as_bytes()])
+        .map_err(|e| RecoveryError::refused("signature", e.to_string()))?;
+    let approvals = grant::verify_signatures(&envelope, &approvers, now_ms() / 1000)
+        .map_err(|e| RecoveryError::refused("signature", format!("the target would refuse this signature: {e} (approvers: {place})")))?;
+    Ok(approvals.into_iter().next().map(|a| a.person))
+}

@@ -1,0 +1,123 @@
+//! Handing a grant to its target, once.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::config::Host;
+use crate::ssh::{Account, ExecOutput, SshError};
+use crate::store::{Proposal, State, StoreError, now_ms};
+
+use super::RecoveryError;
+
+/// What became of a proposal.
+#[derive(Debug, Clone)]
+pub struct Executed {
+    /// The proposal after the fact.
+    pub proposal: Proposal,
+    /// Whether this very call ran it; `false` when it had run before and nothing was done.
+    pub now: bool,
+}
+
+/// Runs an approved proposal on its host. A proposal that ran already is only shown: it never runs twice.
+pub async fn execute(app: &Arc<App>, host: &Host, action: &str, id: &str) -> Result<Executed, RecoveryError> {
+    let proposal = {
+        let id = id.to_owned();
+        app.blocking(move |store| store.proposal(&id)).await?
+    };
+    same_subject(&proposal, host, action)?;
+    match proposal.state {
+        State::Approved => {}
+        State::Proposed => return Err(approval_required(&proposal, "it waits for")),
+        State::Running | State::Succeeded | State::Failed | State::Verified => {
+            return Ok(Executed { proposal, now: false });
+        }
+        State::Rejected | State::Expired => {
+            return Err(RecoveryError::refused(
+                "wrong_state",
+                format!("proposal {id} is {}: nothing was run; make a new proposal if it is still needed", proposal.state),
+            ));
+        }
+    }
+    if proposal.statement_expires_ms.is_none_or(|end| end <= now_ms()) {
+        return Err(approval_required(&proposal, "its approval has expired, it needs again"));
+    }
+    let (proposal, receipt) = {
+        let id = id.to_owned();
+        match app.blocking(move |store| store.start(&id)).await {
+            // Another call took it between the look and here.
+            Err(StoreError::WrongState { state: State::Running, .. }) => return Ok(Executed { proposal, now: false }),
+            other => other?,
+        }
+    };
+    // A task of its own: a caller that goes away leaves no proposal without its outcome.
+    let (app, host) = (Arc::clone(app), host.clone());
+    let handed_over = tokio::spawn(async move {
+        let armors: Vec<&[u8]> = proposal.signatures.iter().map(|s| s.armor.as_bytes()).collect();
+        let envelope = session::envelope::join(proposal.statement.as_deref().unwrap_or_default(), &armors);
+        let answer = app.pool().exec(&host, Account::Runner, "grant", Some(&envelope), &receipt).await;
+        let (state, reason, result) = outcome(&proposal, answer);
+        let id = proposal.id;
+        app.blocking(move |store| store.finish(&id, state, reason.as_deref(), &result)).await
+    });
+    let proposal = handed_over.await.map_err(|e| RecoveryError::refused("internal", e.to_string()))??;
+    Ok(Executed { proposal, now: true })
+}
+
+fn same_subject(proposal: &Proposal, host: &Host, action: &str) -> Result<(), RecoveryError> {
+    let asked = &proposal.asked;
+    let subject = if asked.action.is_empty() { "command" } else { asked.action.as_str() };
+    if asked.host != host.name.as_str() || asked.tenant != host.tenant {
+        return Err(RecoveryError::refused(
+            "host_mismatch",
+            format!("proposal {} is for {}, not for {}: nothing was run", proposal.id, asked.host, host.name),
+        ));
+    }
+    if subject != action {
+        return Err(RecoveryError::refused(
+            "action_mismatch",
+            format!("proposal {} is for {subject}, not for {action}: nothing was run", proposal.id),
+        ));
+    }
+    Ok(())
+}
+
+fn approval_required(proposal: &Proposal, what: &str) -> RecoveryError {
+    let missing = proposal.asked.approvals.saturating_sub(u32::try_from(proposal.signatures.len()).unwrap_or(0)).max(1);
+    RecoveryError::ApprovalRequired {
+        next: format!(
+            "{}: {what} {missing} signature(s). A person reviews and signs it with `mcp-linux-infra approve {}`; then call \
+             execute_pra_action again",
+            proposal.id, proposal.id
+        ),
+    }
+}
+
+/// Reads the target's answer. Whatever it is, the proposal is over: only a new one can run.
+fn outcome(proposal: &Proposal, answer: Result<ExecOutput, SshError>) -> (State, Option<String>, Value) {
+    let output = match answer {
+        Ok(output) => output,
+        Err(e) => {
+            let reason = format!("{e}. Look at /var/log/pra-run.log on the host before proposing it again");
+            return (State::Failed, Some(reason.clone()), json!({ "outcome": "unknown", "code": e.code(), "message": reason }));
+        }
+    };
+    let stderr = crate::hosts::hygiene::clean(&output.stderr).text;
+    let parsed: Option<Value> = serde_json::from_slice(&output.stdout).ok().filter(|v: &Value| v["proposal"] == proposal.id.as_str());
+    let Some(result) = parsed.map(crate::hosts::hygiene::clean_json) else {
+        let reason = format!("the target gave no result (exit {:?}): {}", output.exit, stderr.trim());
+        return (State::Failed, Some(reason.clone()), json!({ "outcome": "unknown", "code": "no_result", "message": reason }));
+    };
+    match (result["outcome"].as_str(), output.exit) {
+        (Some("succeeded" | "already_ok"), Some(0)) => {
+            let verified = result["steps"].as_array().is_some_and(|steps| steps.iter().any(|s| s["phase"] == "verify"));
+            (if verified { State::Verified } else { State::Succeeded }, None, result)
+        }
+        _ => {
+            let code = result["code"].as_str().unwrap_or("failed").to_owned();
+            let message = result["message"].as_str().unwrap_or_default();
+            (State::Failed, Some(format!("{code}: {message}").trim_end_matches([':', ' ']).to_owned()), result)
+        }
+    }
+}

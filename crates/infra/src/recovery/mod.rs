@@ -1,0 +1,66 @@
+//! Recovery: propose, have persons sign, hand the grant to the target, read what it did.
+//!
+//! Nothing here can make a grant by itself: a statement is worth nothing without signatures by keys that this
+//! program does not hold, and the target checks them again.
+
+mod approve;
+mod describe;
+mod execute;
+mod propose;
+mod signer;
+
+pub use approve::{Preview, preview, sign};
+pub use describe::{TargetFacts, describe};
+pub use execute::{Executed, execute};
+pub(crate) use propose::fresh_id;
+pub use propose::{Ask, propose};
+pub use signer::{Signer, SignerError};
+
+use crate::ssh::SshError;
+use crate::store::StoreError;
+
+/// Namespace of every signature on a grant.
+pub const NAMESPACE: &str = "pra-grant@mcp-linux-infra";
+
+/// Why a recovery step did not happen; messages name the cause and the next step.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The host did not answer.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was asked for cannot be done.
+    #[error("{message}")]
+    Refused {
+        /// A stable word.
+        code: &'static str,
+        /// The cause and the next step.
+        message: String,
+    },
+    /// A person must sign first.
+    #[error("approval required: nothing was run. {next}")]
+    ApprovalRequired {
+        /// What the person does.
+        next: String,
+    },
+}
+
+impl RecoveryError {
+    pub(crate) fn refused(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Refused { code, message: message.into() }
+    }
+
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Ssh(e) => e.code(),
+            Self::Store(StoreError::NoProposal(_)) => "unknown_proposal",
+            Self::Store(StoreError::WrongState { .. }) => "wrong_state",
+            Self::Store(_) => "store",
+            Self::Refused { code, .. } => code,
+            Self::ApprovalRequired { .. } => "approval_required",
+        }
+    }
+}

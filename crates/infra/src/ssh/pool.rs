@@ -1,0 +1,252 @@
+//! One connection per host and account, made when first needed and kept.
+//!
+//! Each pair of host and account has a slot of its own with its own lock, so a host that hangs delays nobody
+//! else. Channels are counted: more calls than `channels_per_host` wait, they do not fail on sshd's
+//! `MaxSessions`.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use russh::client::{self, Handle};
+use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::Preferred;
+use tokio::sync::Semaphore;
+
+use crate::config::{Config, Host, HostName, Limits};
+use crate::store::Receipt;
+
+use super::{Account, ExecOutput, HostKeys, SshError, exec, load_private_key};
+
+/// All connections of this process.
+#[derive(Debug)]
+pub struct Pool {
+    limits: Limits,
+    known_hosts: Vec<PathBuf>,
+    slots: Mutex<HashMap<(HostName, Account), Arc<Slot>>>,
+}
+
+/// The place of one connection.
+struct Slot {
+    gate: Semaphore,
+    state: tokio::sync::Mutex<State>,
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slot").field("free_channels", &self.gate.available_permits()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    connection: Option<Arc<Handle<Client>>>,
+    /// The last failure to connect, given to all who waited for the same attempt.
+    failed: Option<(Instant, SshError)>,
+}
+
+impl Pool {
+    /// A pool without connections.
+    pub fn new(config: &Config) -> Self {
+        Self { limits: config.limits, known_hosts: config.known_hosts.clone(), slots: Mutex::default() }
+    }
+
+    /// Runs one command line on a host, as the account, within the limits.
+    ///
+    /// `stdin` is sent and then closed. The receipt proves that an audit record was written. A call that is
+    /// dropped closes its channel, so that the target ends the program. Only a reader's command that was never
+    /// sent is tried again on a new connection.
+    pub async fn exec(
+        &self,
+        host: &Host,
+        account: Account,
+        line: &str,
+        stdin: Option<&[u8]>,
+        _receipt: &Receipt,
+    ) -> Result<ExecOutput, SshError> {
+        let slot = self.slot(host, account);
+        let limit = match account {
+            Account::Reader => self.limits.command,
+            Account::Runner => self.limits.action,
+        };
+        let timed_out = || SshError::TimedOut { host: host.name.clone(), limit };
+        let work = async {
+            // The gate is never closed, so the error cannot happen; it would read as a lost connection.
+            let _permit = slot.gate.acquire().await.map_err(|e| lost(host, &e))?;
+            let channel = self.open_channel(host, account, &slot).await?;
+            exec::run(channel, line, stdin, self.limits.output_bytes).await.map_err(|e| lost(host, &e))
+        };
+        let output = tokio::time::timeout(limit + self.limits.connect, work).await.map_err(|_| timed_out())??;
+        if output.exit.is_none() && !output.truncated {
+            tracing::warn!(host = %host.name, "the command ended without an exit status");
+        }
+        Ok(output)
+    }
+
+    fn slot(&self, host: &Host, account: Account) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry((host.name.clone(), account)).or_insert_with(|| {
+            Arc::new(Slot {
+                gate: Semaphore::new(self.limits.channels_per_host),
+                state: tokio::sync::Mutex::default(),
+            })
+        }))
+    }
+
+    /// Opens a channel; a dead connection is replaced once, a full sshd is asked again until the caller's time
+    /// runs out.
+    async fn open_channel(
+        &self,
+        host: &Host,
+        account: Account,
+        slot: &Slot,
+    ) -> Result<russh::Channel<client::Msg>, SshError> {
+        const FULL_PAUSE: Duration = Duration::from_millis(50);
+        let mut replaced = false;
+        loop {
+            let connection = self.connection(host, account, slot).await?;
+            match connection.channel_open_session().await {
+                Ok(channel) => return Ok(channel),
+                Err(russh::Error::ChannelOpenFailure(_)) => tokio::time::sleep(FULL_PAUSE).await,
+                Err(_) if !replaced => {
+                    replaced = true;
+                    let mut state = slot.state.lock().await;
+                    if state.connection.as_ref().is_some_and(|c| Arc::ptr_eq(c, &connection)) {
+                        state.connection = None;
+                    }
+                }
+                Err(e) => return Err(lost(host, &e)),
+            }
+        }
+    }
+
+    async fn connection(&self, host: &Host, account: Account, slot: &Slot) -> Result<Arc<Handle<Client>>, SshError> {
+        let asked = Instant::now();
+        let mut state = slot.state.lock().await;
+        if let Some(connection) = state.connection.as_ref().filter(|c| !c.is_closed()) {
+            return Ok(Arc::clone(connection));
+        }
+        if let Some((_, error)) = state.failed.as_ref().filter(|(at, _)| *at >= asked) {
+            return Err(error.clone());
+        }
+        let attempt = tokio::time::timeout(self.limits.connect, self.connect(host, account)).await;
+        let result = attempt.unwrap_or_else(|_| {
+            Err(unreachable(host, format!("no answer within {} s", self.limits.connect.as_secs())))
+        });
+        match result {
+            Ok(handle) => {
+                let handle = Arc::new(handle);
+                state.connection = Some(Arc::clone(&handle));
+                state.failed = None;
+                Ok(handle)
+            }
+            Err(error) => {
+                state.connection = None;
+                state.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn connect(&self, host: &Host, account: Account) -> Result<Handle<Client>, SshError> {
+        let (user, path, variable) = match account {
+            Account::Reader => (&host.reader_user, &host.reader_key, "LINUX_MCP_SSH_KEY_PATH"),
+            Account::Runner => (&host.runner_user, &host.runner_key, "LINUX_MCP_PRA_KEY_PATH"),
+        };
+        let login = |cause: String| SshError::Login { host: host.name.clone(), cause };
+        let path = path.as_ref().ok_or_else(|| {
+            login(format!("no key for {user}: set [defaults] {}_key in the config or ${variable}", word(account)))
+        })?;
+        let key = load_private_key(path).map_err(login)?;
+        let keys = HostKeys::of(host, &self.known_hosts)
+            .map_err(|cause| SshError::HostKey { host: host.name.clone(), cause })?;
+        let verdict = Arc::new(OnceLock::new());
+        let config = Arc::new(client_config(&keys, self.limits.connect));
+        let handler = Client { keys, verdict: Arc::clone(&verdict) };
+        let connected = client::connect(config, (host.address.as_str(), host.port), handler).await;
+        let mut handle = connected.map_err(|e| match verdict.get() {
+            Some(cause) => SshError::HostKey { host: host.name.clone(), cause: String::clone(cause) },
+            None => unreachable(host, plain(&e)),
+        })?;
+        let fingerprint = key.fingerprint(HashAlg::Sha256);
+        let auth = handle
+            .authenticate_publickey(user.clone(), PrivateKeyWithHashAlg::new(Arc::new(key), None))
+            .await
+            .map_err(|e| unreachable(host, plain(&e)))?;
+        if auth.success() {
+            Ok(handle)
+        } else {
+            Err(login(format!(
+                "{user} was refused with the key {fingerprint} ({}): deploy its public half to the host",
+                path.display()
+            )))
+        }
+    }
+}
+
+fn client_config(keys: &HostKeys, connect: Duration) -> client::Config {
+    let known = keys.algorithms();
+    let mut preferred = Preferred::DEFAULT;
+    if !known.is_empty() {
+        preferred.key = Cow::Owned(known);
+    }
+    client::Config {
+        // Without this each small request waits for the peer's delayed ACK: 44 ms instead of 2.5.
+        nodelay: true,
+        keepalive_interval: Some(connect.max(Duration::from_secs(5))),
+        keepalive_max: 3,
+        preferred,
+        ..client::Config::default()
+    }
+}
+
+fn word(account: Account) -> &'static str {
+    match account {
+        Account::Reader => "reader",
+        Account::Runner => "runner",
+    }
+}
+
+fn lost(host: &Host, e: &dyn std::fmt::Display) -> SshError {
+    SshError::Lost { host: host.name.clone(), cause: e.to_string() }
+}
+
+fn unreachable(host: &Host, cause: String) -> SshError {
+    SshError::Unreachable { host: host.name.clone(), endpoint: format!("{}:{}", host.address, host.port), cause }
+}
+
+fn plain(e: &russh::Error) -> String {
+    match e {
+        russh::Error::IO(io) => io.to_string(),
+        russh::Error::NoCommonAlgo { kind, .. } => format!("no common {kind:?} algorithm: does the host have the key type that is pinned?"),
+        other => other.to_string(),
+    }
+}
+
+/// The client's side of one connection: it checks the host key and refuses whatever the server opens.
+struct Client {
+    keys: HostKeys,
+    verdict: Arc<OnceLock<String>>,
+}
+
+impl client::Handler for Client {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        let result = match shown {
+            PublicKeyOrCertificate::PublicKey { key, .. } => self.keys.check(key),
+            PublicKeyOrCertificate::Certificate(_) => {
+                Err("the host shows a certificate, which was not asked for: pin its plain key".to_owned())
+            }
+        };
+        match result {
+            Ok(()) => Ok(true),
+            Err(cause) => {
+                let _ = self.verdict.set(cause);
+                Ok(false)
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The server's audit chain.
+
+use ledger::Head;
+use rusqlite::{OptionalExtension, Transaction, params};
+use serde_json::Value;
+
+use super::{Store, StoreError, now_ms};
+
+/// Proof that an audit record was written and synced. Only the store makes one; whatever reaches a target asks
+/// for it, so that nothing runs unrecorded.
+#[derive(Debug)]
+pub struct Receipt {
+    head: Head,
+}
+
+impl Receipt {
+    /// Number of the record in the chain, from 1.
+    pub fn seq(&self) -> u64 {
+        self.head.seq
+    }
+
+    /// Hash of the record.
+    pub fn hash(&self) -> &str {
+        &self.head.hash
+    }
+}
+
+/// One thing that happened, before it has a place in the chain.
+#[derive(Debug, Clone)]
+pub struct Audit<'a> {
+    /// What happened, in one word.
+    pub event: &'a str,
+    /// The particulars.
+    pub data: Value,
+}
+
+/// What a check of the whole chain found.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct AuditReport {
+    /// Whether every record follows from the one before it.
+    pub ok: bool,
+    /// The number of records read.
+    pub records: u64,
+    /// Hash of the last good record.
+    pub head: String,
+    /// What is broken, and at which record.
+    pub problem: Option<String>,
+}
+
+impl Store {
+    /// Appends a record and syncs it to disk.
+    pub fn audit(&self, entry: &Audit<'_>) -> Result<Receipt, StoreError> {
+        self.change(|tx| append(tx, entry))
+    }
+
+    /// The last `count` records, oldest first, as they are stored.
+    pub fn audit_tail(&self, count: usize) -> Result<Vec<String>, StoreError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare("SELECT line FROM audit ORDER BY seq DESC LIMIT ?1")?;
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let mut lines = statement.query_map([count], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+        lines.reverse();
+        Ok(lines)
+    }
+
+    /// Reads the whole chain and checks each record against the one before.
+    pub fn audit_verify(&self) -> Result<AuditReport, StoreError> {
+        Ok(verify_chain(self.audit_tail(usize::MAX)?))
+    }
+}
+
+/// Checks a chain of records, one line each.
+pub fn verify_chain<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> AuditReport {
+    let mut records = 0;
+    let counted = lines.into_iter().inspect(|_| records += 1);
+    let result = ledger::verify_lines(counted);
+    match result {
+        Ok(head) => AuditReport { ok: true, records, head: head.hash, problem: None },
+        Err(broken) => AuditReport { ok: false, records, head: String::new(), problem: Some(broken.to_string()) },
+    }
+}
+
+/// Appends within a transaction of the caller, so that a change and its record stand or fall together.
+pub(super) fn append(tx: &Transaction<'_>, entry: &Audit<'_>) -> Result<Receipt, StoreError> {
+    let last: Option<String> =
+        tx.query_row("SELECT line FROM audit ORDER BY seq DESC LIMIT 1", [], |row| row.get(0)).optional()?;
+    let head = match last {
+        None => Head::genesis(),
+        Some(line) => ledger::head_of_line(line.as_bytes()).map_err(|e| StoreError::BrokenChain(e.to_string()))?,
+    };
+    let (line, head) = ledger::seal(&head, now_ms(), entry.event, &entry.data);
+    let seq = i64::try_from(head.seq).unwrap_or(i64::MAX);
+    tx.execute("INSERT INTO audit (seq, line) VALUES (?1, ?2)", params![seq, line])?;
+    Ok(Receipt { head })
+}

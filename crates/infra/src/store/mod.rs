@@ -1,0 +1,109 @@
+//! State on disk: proposals with their grants, and the audit chain, in one SQLite database.
+//!
+//! Nothing above this module writes SQL. Several processes may use the database at once (the server and the
+//! CLI do): each change is one transaction that takes the write lock first.
+
+mod audit;
+mod proposals;
+mod schema;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+pub use audit::{Audit, AuditReport, Receipt, verify_chain};
+pub(crate) use proposals::sha256_hex;
+pub use proposals::{NewProposal, Proposal, ProposalKind, Signature, State};
+
+/// Why the store could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The state folder or the database cannot be used.
+    #[error("{place}: {cause}")]
+    Unusable {
+        /// The file or folder.
+        place: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The database refused a statement.
+    #[error("the database failed: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// There is no such proposal.
+    #[error("there is no proposal {0}: `mcp-linux-infra proposals list` shows those that exist")]
+    NoProposal(String),
+    /// The proposal is not in a state that allows this.
+    #[error("proposal {id} is {state}, not {wanted}")]
+    WrongState {
+        /// The proposal.
+        id: String,
+        /// Its state.
+        state: State,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// The audit chain is broken: nothing more is written onto it.
+    #[error("the audit chain is broken ({0}): nothing runs until it is looked into; see `mcp-linux-infra audit verify`")]
+    BrokenChain(String),
+}
+
+/// The database of one server.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+impl Store {
+    /// Opens, or makes, `state.db` in `dir`; the folder is made with mode 0700.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let unusable =
+            |place: &Path, e: &dyn std::fmt::Display| StoreError::Unusable { place: place.display().to_string(), cause: e.to_string() };
+        make_private(dir).map_err(|e| unusable(dir, &e))?;
+        let path = dir.join("state.db");
+        let connection = Connection::open(&path).map_err(|e| unusable(&path, &e))?;
+        connection.busy_timeout(Duration::from_secs(10))?;
+        // FULL: an audit record is on disk before the command that it announces is sent.
+        connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
+        let store = Self { path, connection: Mutex::new(connection) };
+        store.change(schema::migrate)?;
+        Ok(store)
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs one transaction that holds the write lock from its start.
+    fn change<T>(&self, work: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let value = work(&transaction)?;
+        transaction.commit()?;
+        Ok(value)
+    }
+}
+
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    if dir.is_dir() {
+        return std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700));
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// The wall clock in milliseconds since 1970; the one place where the server reads it.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

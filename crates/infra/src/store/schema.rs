@@ -1,0 +1,65 @@
+//! The tables and how they came to be; migrations only go forward.
+
+use rusqlite::Transaction;
+
+use super::StoreError;
+
+/// Each entry brings the database from version N to N + 1; none is ever edited after a release.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE audit (
+        seq  INTEGER PRIMARY KEY,
+        line TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE proposals (
+        id           TEXT PRIMARY KEY,
+        tenant       TEXT NOT NULL,
+        host         TEXT NOT NULL,
+        kind         TEXT NOT NULL,
+        action       TEXT NOT NULL,
+        params       TEXT NOT NULL,
+        argv         TEXT NOT NULL,
+        risk         TEXT NOT NULL,
+        rationale    TEXT NOT NULL,
+        proposed_by  TEXT NOT NULL,
+        machine_id   TEXT NOT NULL,
+        plan         TEXT NOT NULL,
+        policy       TEXT NOT NULL,
+        approvals    INTEGER NOT NULL,
+        created_ms   INTEGER NOT NULL,
+        expires_ms   INTEGER NOT NULL,
+        state        TEXT NOT NULL,
+        reason       TEXT,
+        statement    BLOB,
+        statement_expires_ms INTEGER,
+        result       TEXT
+    ) STRICT;
+    CREATE INDEX proposals_by_state ON proposals (state, created_ms);
+    CREATE TABLE signatures (
+        proposal    TEXT NOT NULL REFERENCES proposals (id),
+        fingerprint TEXT NOT NULL,
+        signer      TEXT NOT NULL,
+        armor       TEXT NOT NULL,
+        signed_ms   INTEGER NOT NULL,
+        PRIMARY KEY (proposal, fingerprint)
+    ) STRICT;
+"];
+
+pub(super) fn migrate(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if version > known {
+        return Err(StoreError::Unusable {
+            place: "state.db".to_owned(),
+            cause: format!("it is of version {version}, this program knows {known}: a newer program wrote it; use that one"),
+        });
+    }
+    for (done, sql) in MIGRATIONS.iter().enumerate() {
+        if i64::try_from(done).unwrap_or(i64::MAX) >= version {
+            tx.execute_batch(sql)?;
+        }
+    }
+    if version < known {
+        tx.pragma_update(None, "user_version", known)?;
+    }
+    Ok(())
+}
