@@ -1,0 +1,186 @@
+//! An approver's public key, in the four kinds that may sign.
+
+use base64ct::{Base64, Base64Unpadded, Encoding};
+use ring::digest::{SHA256, digest};
+use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
+
+use crate::sshsig::Signature;
+use crate::wire::Reader;
+use crate::{Code, Refusal, point};
+
+/// The flag that a security key sets when somebody touched it.
+const USER_PRESENT: u8 = 0x01;
+/// The flag that a security key sets when it verified its user, by PIN or fingerprint.
+const USER_VERIFIED: u8 = 0x04;
+
+/// The kinds of key that may sign a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyType {
+    /// `ssh-ed25519`
+    Ed25519,
+    /// `ecdsa-sha2-nistp256`
+    EcdsaP256,
+    /// `sk-ssh-ed25519@openssh.com`: Ed25519 on a FIDO2 security key.
+    SkEd25519,
+    /// `sk-ecdsa-sha2-nistp256@openssh.com`: ECDSA on a FIDO2 security key.
+    SkEcdsaP256,
+}
+
+impl KeyType {
+    const ALL: [Self; 4] = [Self::Ed25519, Self::EcdsaP256, Self::SkEd25519, Self::SkEcdsaP256];
+
+    /// SSH's name of the kind.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "ssh-ed25519",
+            Self::EcdsaP256 => "ecdsa-sha2-nistp256",
+            Self::SkEd25519 => "sk-ssh-ed25519@openssh.com",
+            Self::SkEcdsaP256 => "sk-ecdsa-sha2-nistp256@openssh.com",
+        }
+    }
+
+    /// Made by a FIDO2 security key.
+    pub const fn is_security_key(self) -> bool {
+        matches!(self, Self::SkEd25519 | Self::SkEcdsaP256)
+    }
+
+    /// Whether the curve is Ed25519; else it is NIST P-256.
+    pub(crate) const fn is_ed25519(self) -> bool {
+        matches!(self, Self::Ed25519 | Self::SkEd25519)
+    }
+
+    pub(crate) fn parse(name: &str) -> Result<Self, Refusal> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| not_accepted(name))
+    }
+}
+
+fn not_accepted(name: &str) -> Refusal {
+    let name: String = name.chars().take(80).collect();
+    let message = if name.contains("-cert-v0") {
+        format!("{name:?}: certificates do not approve; the approver's own key must stand in the file")
+    } else if name.starts_with("webauthn-") {
+        format!("{name:?}: signatures by passkey are not accepted")
+    } else {
+        format!("{name:?}: only Ed25519 and ECDSA P-256 keys and their FIDO2 kinds approve")
+    };
+    Refusal::new(Code::Algorithm, message)
+}
+
+/// A public key that is well formed and not of small order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    blob: Vec<u8>,
+    kind: KeyType,
+    point: Vec<u8>,
+    application: Option<String>,
+}
+
+impl PublicKey {
+    /// Reads a key in SSH's wire form: what base64 holds in a `.pub` file.
+    ///
+    /// # Errors
+    /// `algorithm` for other kinds of key, else `malformed` or `trailing_data`.
+    pub fn from_blob(blob: &[u8]) -> Result<Self, Refusal> {
+        let mut reader = Reader::new(blob, "public key");
+        let kind = KeyType::parse(reader.text()?)?;
+        if !kind.is_ed25519() && reader.string()? != b"nistp256" {
+            return Err(Refusal::malformed("public key: the curve must be nistp256"));
+        }
+        let point = reader.string()?.to_vec();
+        let application = match kind.is_security_key() {
+            true => Some(reader.text()?.to_owned()),
+            false => None,
+        };
+        reader.end()?;
+        check_point(kind, &point)?;
+        Ok(Self { blob: blob.to_vec(), kind, point, application })
+    }
+
+    /// Reads the two first fields of a `.pub` file, type and base64; what follows is a comment.
+    ///
+    /// # Errors
+    /// As [`PublicKey::from_blob`], and `malformed` when the two fields do not fit each other.
+    pub fn from_text(text: &str) -> Result<Self, Refusal> {
+        let mut fields = text.split_ascii_whitespace();
+        let kind = KeyType::parse(fields.next().unwrap_or_default())?;
+        let blob = Base64::decode_vec(fields.next().unwrap_or_default())
+            .map_err(|_| Refusal::malformed("public key: the base64 is wrong"))?;
+        let key = Self::from_blob(&blob)?;
+        match key.kind == kind {
+            true => Ok(key),
+            false => Err(Refusal::malformed("public key: the type does not fit the base64")),
+        }
+    }
+
+    /// Type and base64, as in a `.pub` file without the comment.
+    pub fn to_text(&self) -> String {
+        format!("{} {}", self.kind.as_str(), Base64::encode_string(&self.blob))
+    }
+
+    /// `SHA256:` and unpadded base64, as `ssh-keygen -l` prints it.
+    pub fn fingerprint(&self) -> String {
+        format!("SHA256:{}", Base64Unpadded::encode_string(digest(&SHA256, &self.blob).as_ref()))
+    }
+
+    /// The key in SSH's wire form.
+    pub fn blob(&self) -> &[u8] {
+        &self.blob
+    }
+
+    /// The kind of key.
+    pub const fn kind(&self) -> KeyType {
+        self.kind
+    }
+
+    /// What a security key was made for; OpenSSH's default is `ssh:`. None for other keys.
+    pub fn application(&self) -> Option<&str> {
+        self.application.as_deref()
+    }
+
+    /// Checks a signature over `data` and a security key's flags. True when the key verified its user.
+    pub(crate) fn verify(&self, signature: &Signature, data: &[u8]) -> Result<bool, Refusal> {
+        let Some(application) = &self.application else {
+            self.verify_maths(signature, data)?;
+            return Ok(false);
+        };
+        let mut signed = digest(&SHA256, application.as_bytes()).as_ref().to_vec();
+        signed.push(signature.flags);
+        signed.extend_from_slice(&signature.counter.to_be_bytes());
+        signed.extend_from_slice(digest(&SHA256, data).as_ref());
+        self.verify_maths(signature, &signed)?;
+        if signature.flags & USER_PRESENT == 0 {
+            return Err(Refusal::new(Code::UserPresence, "the security key says that nobody touched it"));
+        }
+        Ok(signature.flags & USER_VERIFIED != 0)
+    }
+
+    fn verify_maths(&self, signature: &Signature, data: &[u8]) -> Result<(), Refusal> {
+        let bytes = &signature.bytes;
+        let wrong =
+            || Refusal::new(Code::Signature, format!("{} did not sign these bytes", self.fingerprint()));
+        if !self.kind.is_ed25519() {
+            let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.point);
+            return key.verify(data, bytes).map_err(|_| wrong());
+        }
+        let r = bytes.first_chunk::<32>().ok_or_else(wrong)?;
+        if let Some(reason) = point::refuse(r) {
+            return Err(Refusal::new(Code::Signature, format!("the signature's R is {reason}")));
+        }
+        UnparsedPublicKey::new(&ED25519, &self.point).verify(data, bytes).map_err(|_| wrong())
+    }
+}
+
+fn check_point(kind: KeyType, bytes: &[u8]) -> Result<(), Refusal> {
+    if !kind.is_ed25519() {
+        return match bytes {
+            [4, rest @ ..] if rest.len() == 64 => Ok(()),
+            _ => Err(Refusal::malformed("public key: a P-256 key is 65 bytes, uncompressed")),
+        };
+    }
+    let point =
+        bytes.try_into().map_err(|_| Refusal::malformed("public key: an Ed25519 key has 32 bytes"))?;
+    match point::refuse(point) {
+        None => Ok(()),
+        Some(reason) => Err(Refusal::malformed(format!("public key: {reason}"))),
+    }
+}

@@ -1,0 +1,282 @@
+//! From bytes to "this may run": signatures, persons, target, time; in that order.
+
+use std::collections::BTreeSet;
+
+use crate::approvers::Approvers;
+use crate::sshsig::SshSig;
+use crate::statement::{Statement, too_large};
+use crate::{Code, MAX_SIGNATURES, MAX_STATEMENT, NAMESPACE, Refusal};
+
+/// A statement's exact bytes with the signatures that came along. Nothing is verified yet.
+#[derive(Clone, Debug)]
+pub struct Envelope<'a> {
+    /// What was signed.
+    pub statement: &'a [u8],
+    /// 1 to [`MAX_SIGNATURES`] signatures.
+    pub signatures: Vec<SshSig>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads the armored signatures; the statement stays as it is.
+    ///
+    /// # Errors
+    /// `too_large` for the statement's size or too many signatures, `too_few_approvers` for none, else as
+    /// [`SshSig::parse`].
+    pub fn new(statement: &'a [u8], armors: &[impl AsRef<[u8]>]) -> Result<Self, Refusal> {
+        if statement.len() > MAX_STATEMENT {
+            return Err(too_large(statement.len()));
+        }
+        if armors.len() > MAX_SIGNATURES {
+            return Err(Refusal::new(
+                Code::TooLarge,
+                format!("a grant has at most {MAX_SIGNATURES} signatures"),
+            ));
+        }
+        if armors.is_empty() {
+            return Err(Refusal::new(Code::TooFewApprovers, "nobody has signed"));
+        }
+        let signatures =
+            armors.iter().map(|armor| SshSig::parse(armor.as_ref())).collect::<Result<_, _>>()?;
+        Ok(Self { statement, signatures })
+    }
+}
+
+/// What the target knows of itself, and how much time a grant may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// The target's tenant.
+    pub tenant: String,
+    /// The target's name in the inventory.
+    pub host: String,
+    /// 64 hexadecimal digits.
+    pub machine_id: String,
+    /// Seconds between `not_before` and `expires_at`, at most.
+    pub max_lifetime: i64,
+    /// Seconds by which two clocks may differ.
+    pub skew: i64,
+    /// What a security key must have been made for.
+    pub application: String,
+}
+
+impl Rules {
+    /// Rules with the usual limits: 15 minutes, 30 seconds, `ssh:`.
+    pub fn new(tenant: impl Into<String>, host: impl Into<String>, machine_id: impl Into<String>) -> Self {
+        Self {
+            tenant: tenant.into(),
+            host: host.into(),
+            machine_id: machine_id.into(),
+            max_lifetime: 900,
+            skew: 30,
+            application: "ssh:".into(),
+        }
+    }
+}
+
+/// How many must sign, and how. Comes from the target's policy, never from the grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold {
+    /// Distinct persons; 0 counts as 1.
+    pub min: u32,
+    /// Every signature must be by a security key that verified its user.
+    pub verify_required: bool,
+}
+
+/// One person's verified signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approval {
+    /// The name in the approvers file.
+    pub person: String,
+    /// As `ssh-keygen -l` prints it.
+    pub key_fingerprint: String,
+    /// A security key verified its user, by PIN or fingerprint.
+    pub user_verified: bool,
+}
+
+/// A grant that passed every check that needs no disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// What was approved.
+    pub statement: Statement,
+    /// By whom: one entry per signature, in the envelope's order.
+    pub approvals: Vec<Approval>,
+}
+
+/// Checks a grant as the target does, all but what needs its disk.
+///
+/// `now` and `high_water` are unix seconds; `high_water` is the highest time the target has ever seen (0 at first).
+///
+/// # Errors
+/// The first check that fails, in this order: signatures over the raw bytes, strict parse, persons against the
+/// threshold for what the statement asks, target, time.
+pub fn verify(
+    envelope: &Envelope<'_>,
+    approvers: &Approvers,
+    rules: &Rules,
+    threshold: impl Fn(&Statement) -> Threshold,
+    now: i64,
+    high_water: i64,
+) -> Result<Verified, Refusal> {
+    // a key's validity is judged by the later clock as well: setting the clock back revives no key
+    let approvals = verify_signatures(envelope, approvers, &rules.application, now.max(high_water))?;
+    let statement = Statement::parse(envelope.statement)?;
+    check_threshold(&statement, &approvals, threshold(&statement))?;
+    check_target(&statement, rules)?;
+    check_time(&statement, rules, now, high_water)?;
+    Ok(Verified { statement, approvals })
+}
+
+/// Checks every signature over the raw bytes; one that is wrong refuses the grant, whatever the others are.
+///
+/// # Errors
+/// `namespace`, `application`, `unknown_signer`, `expired_key`, `signature`, `user_presence`.
+pub fn verify_signatures(
+    envelope: &Envelope<'_>,
+    approvers: &Approvers,
+    application: &str,
+    now: i64,
+) -> Result<Vec<Approval>, Refusal> {
+    let approvals = envelope
+        .signatures
+        .iter()
+        .map(|signature| verify_one(signature, envelope.statement, approvers, application, now))
+        .collect::<Result<Vec<_>, _>>()?;
+    match approvals.is_empty() {
+        true => Err(Refusal::new(Code::TooFewApprovers, "nobody has signed")),
+        false => Ok(approvals),
+    }
+}
+
+fn verify_one(
+    signature: &SshSig,
+    statement: &[u8],
+    approvers: &Approvers,
+    application: &str,
+    now: i64,
+) -> Result<Approval, Refusal> {
+    if signature.namespace != NAMESPACE {
+        let found = signature.namespace.escape_debug();
+        return Err(Refusal::new(Code::Namespace, format!("signed for `{found}`, not for `{NAMESPACE}`")));
+    }
+    if let Some(found) = signature.key.application().filter(|found| *found != application) {
+        let found = found.escape_debug();
+        return Err(Refusal::new(
+            Code::Application,
+            format!("the security key was made for `{found}`, not for `{application}`"),
+        ));
+    }
+    let key_fingerprint = signature.key.fingerprint();
+    let approver = approvers.find(&signature.key).ok_or_else(|| {
+        Refusal::new(Code::UnknownSigner, format!("{key_fingerprint} is not in the list of approvers"))
+    })?;
+    let person = &approver.person;
+    if !approver.signs_grants() {
+        return Err(Refusal::new(
+            Code::Namespace,
+            format!("{key_fingerprint} of {person} may not sign grants"),
+        ));
+    }
+    if !approver.is_valid_at(now) {
+        return Err(Refusal::new(
+            Code::ExpiredKey,
+            format!("{key_fingerprint} of {person} is not valid at {now}"),
+        ));
+    }
+    let user_verified = signature.verify(statement)?;
+    Ok(Approval { person: person.clone(), key_fingerprint, user_verified })
+}
+
+/// Checks who signed against how many must: distinct persons, and none of them the one who proposed.
+///
+/// # Errors
+/// `self_approval`, `user_verification`, `too_few_approvers`.
+pub fn check_threshold(
+    statement: &Statement,
+    approvals: &[Approval],
+    threshold: Threshold,
+) -> Result<(), Refusal> {
+    let proposer = statement.proposed_by.to_ascii_lowercase();
+    let persons: BTreeSet<String> =
+        approvals.iter().map(|approval| approval.person.to_ascii_lowercase()).collect();
+    if persons.contains(&proposer) {
+        return Err(Refusal::new(
+            Code::SelfApproval,
+            format!("{proposer} proposed this and may not approve it"),
+        ));
+    }
+    if let Some(approval) = approvals.iter().find(|a| threshold.verify_required && !a.user_verified) {
+        let message = format!(
+            "{} of {} did not verify its user by PIN or fingerprint; this action asks for it",
+            approval.key_fingerprint, approval.person
+        );
+        return Err(Refusal::new(Code::UserVerification, message));
+    }
+    let min = threshold.min.max(1);
+    match usize::try_from(min).is_ok_and(|min| persons.len() >= min) {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            Code::TooFewApprovers,
+            format!("{} of {min} distinct persons have signed", persons.len()),
+        )),
+    }
+}
+
+/// Checks that the statement is for this target.
+///
+/// # Errors
+/// `tenant_mismatch`, `host_mismatch`.
+pub fn check_target(statement: &Statement, rules: &Rules) -> Result<(), Refusal> {
+    if statement.tenant != rules.tenant {
+        let message = format!("approved for tenant {}, this is {}", statement.tenant, rules.tenant);
+        return Err(Refusal::new(Code::TenantMismatch, message));
+    }
+    if statement.machine_id != rules.machine_id {
+        let message = format!("approved for machine {}, this is {}", statement.machine_id, rules.machine_id);
+        return Err(Refusal::new(Code::HostMismatch, message));
+    }
+    if statement.host != rules.host {
+        let message = format!("approved for host {}, this is {}", statement.host, rules.host);
+        return Err(Refusal::new(Code::HostMismatch, message));
+    }
+    Ok(())
+}
+
+/// Checks the span of time against the target's clock and the highest time it has ever seen, all in unix seconds.
+///
+/// # Errors
+/// `lifetime`, `clock_skew`, `not_yet_valid`, `expired`.
+pub fn check_time(statement: &Statement, rules: &Rules, now: i64, high_water: i64) -> Result<(), Refusal> {
+    let Statement { not_before, expires_at, .. } = *statement;
+    let lifetime = expires_at.checked_sub(not_before).filter(|seconds| *seconds > 0 && not_before >= 0);
+    if lifetime.is_none_or(|seconds| seconds > rules.max_lifetime) {
+        let max = rules.max_lifetime;
+        return Err(Refusal::new(
+            Code::Lifetime,
+            format!("from {not_before} to {expires_at} is no span of 1 to {max} seconds"),
+        ));
+    }
+    let skew = rules.skew;
+    let behind = high_water.saturating_sub(now);
+    if behind > skew {
+        let message = format!(
+            "this target's clock reads {now}, {behind} s before the highest time it has seen; {skew} s are allowed"
+        );
+        return Err(Refusal::new(Code::ClockSkew, message));
+    }
+    let ahead = not_before.saturating_sub(now);
+    if ahead > skew {
+        let message = format!(
+            "valid from {not_before}, {ahead} s ahead of this target's clock, which reads {now}; {skew} s are \
+             allowed: the clock is behind, or the grant is for later"
+        );
+        return Err(Refusal::new(Code::NotYetValid, message));
+    }
+    let latest = now.max(high_water);
+    if latest >= expires_at {
+        let late = latest.saturating_sub(expires_at);
+        return Err(Refusal::new(
+            Code::Expired,
+            format!("expired at {expires_at}, {late} s before this target's clock"),
+        ));
+    }
+    Ok(())
+}
