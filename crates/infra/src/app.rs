@@ -82,12 +82,12 @@ impl App {
 
     /// A host that must be in the inventory.
     pub fn host(&self, name: &str) -> Result<&Host, String> {
-        self.config.inventory.get(name).ok_or_else(|| match self.config.empty_notice() {
-            Some(notice) => notice.to_owned(),
-            None => {
-                let names: Vec<_> = self.config.inventory.iter().take(20).map(|h| h.name.as_str()).collect();
-                format!("{name:?} is not in the inventory; list_hosts shows all: {}", names.join(", "))
+        self.config.inventory.get(name).ok_or_else(|| {
+            if let Some(notice) = self.config.empty_notice() {
+                return notice.to_owned();
             }
+            let names: Vec<_> = self.config.inventory.iter().take(20).map(|h| h.name.as_str()).collect();
+            format!("{name:?} is not in the inventory; list_hosts shows all: {}", names.join(", "))
         })
     }
 
@@ -123,12 +123,12 @@ fn with(mut data: Value, key: &str, value: &str) -> Value {
 }
 
 fn refusal(judged: &Judgement) -> Failure {
-    match judged.verdict {
-        Level::Manual => Failure::Blocked {
-            reason: format!("{} needs a person's approval: use propose_pra_action with this command", judged.reason),
-        },
-        _ => Failure::Blocked { reason: judged.reason.clone() },
-    }
+    let reason = if judged.verdict == Level::Manual {
+        format!("{}; it needs a person's approval: use propose_pra_action with this command", judged.reason)
+    } else {
+        judged.reason.clone()
+    };
+    Failure::Blocked { reason }
 }
 
 fn audit_failure(e: &StoreError) -> Failure {

@@ -28,7 +28,7 @@ pub(super) struct Approve {
 impl Approve {
     pub(super) fn run(&self, context: &Context) -> Done {
         let app = context.app()?;
-        context.block_on(async {
+        Context::block_on(async {
             let signer = match &self.key {
                 Some(path) => Signer::from_file(path),
                 None => Signer::from_agent().await,

@@ -13,9 +13,8 @@ pub(super) struct Completions {
 }
 
 impl Completions {
-    pub(super) fn run(&self) -> Done {
+    pub(super) fn run(&self) {
         clap_complete::generate(self.shell, &mut Cli::command(), "mcp-linux-infra", &mut std::io::stdout());
-        Ok(())
     }
 }
 

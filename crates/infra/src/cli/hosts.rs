@@ -63,7 +63,7 @@ fn check(context: &Context, names: &[String], json: bool) -> Done {
     } else {
         names.iter().map(|n| app.host(n)).collect::<Result<_, _>>().map_err(Ended::usage)?
     };
-    let rows: Vec<(bool, Value)> = context.block_on(async {
+    let rows: Vec<(bool, Value)> = Context::block_on(async {
         Ok(futures::stream::iter(chosen).map(|host| check_one(&app, host)).buffered(16).collect().await)
     })?;
     for (ok, row) in &rows {

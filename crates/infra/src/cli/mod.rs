@@ -145,7 +145,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Done {
     let context = Context { config: cli.config };
     match cli.command {
-        Command::Serve(c) => c.run(&context),
+        Command::Serve(serve::Serve {}) => serve::run(&context),
         Command::Demo(c) => c.run(),
         Command::DemoTarget(c) => c.run(),
         Command::Hosts(c) => c.run(&context),
@@ -156,7 +156,10 @@ fn run(cli: Cli) -> Done {
         Command::Reject(c) => c.run(&context),
         Command::Grant(c) => c.run(&context),
         Command::Audit(c) => c.run(&context),
-        Command::Completions(c) => c.run(),
+        Command::Completions(c) => {
+            c.run();
+            Ok(())
+        }
         Command::Man => docs::man(),
     }
 }
@@ -176,7 +179,7 @@ impl Context {
     }
 
     /// Runs async work to its end.
-    fn block_on<T>(&self, work: impl Future<Output = Result<T, Ended>>) -> Result<T, Ended> {
+    fn block_on<T>(work: impl Future<Output = Result<T, Ended>>) -> Result<T, Ended> {
         runtime()?.block_on(work)
     }
 }

@@ -92,9 +92,8 @@ fn show(p: &Proposal) -> Done {
 
 fn print_grant(p: &Proposal) -> Done {
     use std::io::Write;
-    let statement = match (&p.statement, p.signatures.is_empty()) {
-        (Some(statement), false) => statement,
-        _ => return Err(Ended { code: 3, message: format!("{} is not signed yet: mcp-linux-infra approve {}", p.id, p.id) }),
+    let (Some(statement), false) = (&p.statement, p.signatures.is_empty()) else {
+        return Err(Ended { code: 3, message: format!("{} is not signed yet: mcp-linux-infra approve {}", p.id, p.id) });
     };
     let armors: Vec<&[u8]> = p.signatures.iter().map(|s| s.armor.as_bytes()).collect();
     Ok(std::io::stdout().lock().write_all(&session::envelope::join(statement, &armors))?)

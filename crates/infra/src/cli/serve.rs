@@ -10,16 +10,14 @@ use crate::mcp::{serve_stdio, server::SHUTDOWN};
 #[derive(Debug, Args)]
 pub(super) struct Serve {}
 
-impl Serve {
-    pub(super) fn run(&self, context: &Context) -> Done {
-        let app = context.app()?;
-        start_log(app.config())?;
-        let runtime = runtime()?;
-        let result = runtime.block_on(serve_stdio(app));
-        // A thread that still reads stdin must not keep the process.
-        runtime.shutdown_timeout(SHUTDOWN);
-        Ok(result?)
-    }
+pub(super) fn run(context: &Context) -> Done {
+    let app = context.app()?;
+    start_log(app.config())?;
+    let runtime = runtime()?;
+    let result = runtime.block_on(serve_stdio(app));
+    // A thread that still reads stdin must not keep the process.
+    runtime.shutdown_timeout(SHUTDOWN);
+    Ok(result?)
 }
 
 /// Logs to stderr, and to a file when a folder is named; stdout carries protocol messages only.

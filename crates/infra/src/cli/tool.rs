@@ -58,7 +58,7 @@ fn call(context: &Context, name: &str, arguments: &[String], json: bool) -> Done
     let arguments = parse(tool, arguments)?;
     let app = context.app()?;
     let caller = app.config().caller.clone().unwrap_or_else(|| "command line".to_owned());
-    let answer = context.block_on(async { Ok(tool.call(Call { app, caller }, arguments).await) })?;
+    let answer = Context::block_on(async { Ok(tool.call(Call { app, caller }, arguments).await) })?;
     if json {
         output::json(&answer.structured)?;
     } else if !answer.error {

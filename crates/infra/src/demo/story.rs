@@ -110,7 +110,7 @@ impl Story<'_> {
             .stdin(Stdio::null())
             .output()
             .await?;
-        self.show.text(&String::from_utf8_lossy(&output.stdout));
+        Show::text(&String::from_utf8_lossy(&output.stdout));
         ensure!(output.status.success(), "{} failed: {}", arguments[0], String::from_utf8_lossy(&output.stderr));
         Ok(())
     }
@@ -124,7 +124,7 @@ impl Story<'_> {
         let receipt = app.audit(&Audit { event: "demo_replay", data: json!({ "proposal": id }) }).await?;
         let output = app.pool().exec(host, Account::Runner, "grant", Some(&grant), &receipt).await?;
         let result: Value = serde_json::from_slice(&output.stdout).context("the target gave no result")?;
-        self.show.text(&format!("exit {:?}: {} ({})", output.exit.unwrap_or(-1), result["code"].as_str().unwrap_or("?"), result["message"].as_str().unwrap_or_default()));
+        Show::text(&format!("exit {:?}: {} ({})", output.exit.unwrap_or(-1), result["code"].as_str().unwrap_or("?"), result["message"].as_str().unwrap_or_default()));
         ensure!(result["code"] == "nonce_seen", "a replayed grant was not refused");
         Ok(())
     }
@@ -168,7 +168,7 @@ impl Show {
     fn command(&self, arguments: &[&str]) {
         println!("   {}", self.paint("33", &format!("$ mcp-linux-infra {}", arguments.join(" "))));
     }
-    fn text(&self, text: &str) {
+    fn text(text: &str) {
         for line in text.trim_end().lines() {
             println!("   {line}");
         }

@@ -185,6 +185,8 @@ impl Service {
     }
 }
 
+const DAY: Duration = Duration::from_hours(24);
+
 /// The service itself: answers each DNS question with an empty answer, until it is stopped or its root is gone.
 pub fn serve_dns(root: &Path) -> u8 {
     let Ok(socket) = UdpSocket::bind(("127.0.0.1", 0)) else { return 1 };
@@ -192,15 +194,15 @@ pub fn serve_dns(root: &Path) -> u8 {
         return 1;
     }
     // An end of its own, should nobody stop it.
-    let until = SystemTime::now() + Duration::from_secs(24 * 3600);
+    let until = SystemTime::now() + DAY;
     let mut packet = [0_u8; 512];
     while root.is_dir() && SystemTime::now() < until {
-        if let Ok((size, peer)) = socket.recv_from(&mut packet) {
-            if size >= 12 {
-                packet[2] |= 0x80;
-                // The asker repeats a lost answer.
-                let _ = socket.send_to(&packet[..size], peer);
-            }
+        if let Ok((size, peer)) = socket.recv_from(&mut packet)
+            && size >= 12
+        {
+            packet[2] |= 0x80;
+            // The asker repeats a lost answer.
+            let _ = socket.send_to(&packet[..size], peer);
         }
     }
     0

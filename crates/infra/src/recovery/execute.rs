@@ -109,15 +109,13 @@ fn outcome(proposal: &Proposal, answer: Result<ExecOutput, SshError>) -> (State,
         let reason = format!("the target gave no result (exit {:?}): {}", output.exit, stderr.trim());
         return (State::Failed, Some(reason.clone()), json!({ "outcome": "unknown", "code": "no_result", "message": reason }));
     };
-    match (result["outcome"].as_str(), output.exit) {
-        (Some("succeeded" | "already_ok"), Some(0)) => {
-            let verified = result["steps"].as_array().is_some_and(|steps| steps.iter().any(|s| s["phase"] == "verify"));
-            (if verified { State::Verified } else { State::Succeeded }, None, result)
-        }
-        _ => {
-            let code = result["code"].as_str().unwrap_or("failed").to_owned();
-            let message = result["message"].as_str().unwrap_or_default();
-            (State::Failed, Some(format!("{code}: {message}").trim_end_matches([':', ' ']).to_owned()), result)
-        }
+    let worked = matches!(result["outcome"].as_str(), Some("succeeded" | "already_ok")) && output.exit == Some(0);
+    if worked {
+        let verified = result["steps"].as_array().is_some_and(|steps| steps.iter().any(|s| s["phase"] == "verify"));
+        return (if verified { State::Verified } else { State::Succeeded }, None, result);
     }
+    let code = result["code"].as_str().unwrap_or("failed");
+    let message = result["message"].as_str().unwrap_or_default();
+    let reason = format!("{code}: {message}").trim_end_matches([':', ' ']).to_owned();
+    (State::Failed, Some(reason), result)
 }

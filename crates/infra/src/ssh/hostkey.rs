@@ -35,7 +35,7 @@ impl HostKeys {
         }
         if let Some(pinned) = &host.host_key {
             keys.trusted = vec![pinned.clone()];
-            keys.source = "the inventory".to_owned();
+            keys.source = String::from("the inventory");
         } else {
             keys.source = known_hosts.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
         }
