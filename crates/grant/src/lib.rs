@@ -50,6 +50,9 @@ pub use verify::{
 /// The SSHSIG namespace of a grant: what `ssh-keygen -Y sign -n` must be given.
 pub const NAMESPACE: &str = "pra-grant@mcp-linux-infra";
 
+/// What a FIDO2 key must have been made for: OpenSSH's default.
+pub const APPLICATION: &str = "ssh:";
+
 /// The most bytes a statement may have.
 pub const MAX_STATEMENT: usize = 16 * 1024;
 
