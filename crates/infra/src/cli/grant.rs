@@ -63,8 +63,8 @@ fn show(file: &Path, json: bool) -> Done {
     let bytes = read(file)?;
     let (statement, signatures) = match session::envelope::split(&bytes) {
         Ok(parts) => {
-            let envelope = Envelope::new(parts.statement, parts.armors.iter().copied()).map_err(refused)?;
-            let keys: Vec<String> = envelope.signatures.iter().map(grant::sshsig::SshSig::fingerprint).collect();
+            let envelope = Envelope::new(parts.statement, &parts.armors).map_err(refused)?;
+            let keys: Vec<String> = envelope.signatures.iter().map(|s| s.key.fingerprint()).collect();
             (Statement::parse(parts.statement).map_err(refused)?, keys)
         }
         // A statement that nobody has signed yet.
@@ -92,9 +92,9 @@ fn verify(file: &Path, approvers: &Path, json: bool) -> Done {
     let text = String::from_utf8(read(approvers)?).map_err(|e| Ended::usage(format!("{}: {e}", approvers.display())))?;
     let trusted = Approvers::parse(&text).map_err(|e| Ended::usage(format!("{}: {e}", approvers.display())))?;
     let parts = session::envelope::split(&bytes).map_err(refused)?;
-    let envelope = Envelope::new(parts.statement, parts.armors.iter().copied()).map_err(refused)?;
+    let envelope = Envelope::new(parts.statement, &parts.armors).map_err(refused)?;
     let now = now_ms() / 1000;
-    let approvals = grant::verify_signatures(&envelope, &trusted, now).map_err(refused)?;
+    let approvals = grant::verify_signatures(&envelope, &trusted, grant::APPLICATION, now).map_err(refused)?;
     let statement = Statement::parse(parts.statement).map_err(refused)?;
     let live = statement.not_before <= now + 30 && now < statement.expires_at;
     let rows: Vec<Value> = approvals.iter().map(|a| json!({ "person": a.person, "key": a.key_fingerprint, "user_verified": a.user_verified })).collect();

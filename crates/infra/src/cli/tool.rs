@@ -57,7 +57,7 @@ fn call(context: &Context, name: &str, arguments: &[String], json: bool) -> Done
     let tool = tools.get(name).ok_or_else(|| Ended::usage(format!("there is no tool {name:?}; `tool list` shows all")))?;
     let arguments = parse(tool, arguments)?;
     let app = context.app()?;
-    let caller = app.config().caller.clone().unwrap_or_else(|| "command line".to_owned());
+    let caller = app.config().caller.clone().unwrap_or_else(|| "command-line".to_owned());
     let answer = Context::block_on(async { Ok(tool.call(Call { app, caller }, arguments).await) })?;
     if json {
         output::json(&answer.structured)?;

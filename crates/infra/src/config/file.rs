@@ -154,11 +154,20 @@ impl ConfigFile {
             approvers: self.approvers.map(resolve),
             log_level: self.log_level.unwrap_or_else(|| "info".to_owned()),
             log_dir: self.log_dir.map(resolve),
-            caller: self.caller,
+            caller: self.caller.map(|c| person(c, &place)).transpose()?,
             limits,
             grant,
             path,
         })
+    }
+}
+
+/// A name that may stand in a statement.
+fn person(name: String, place: &Place) -> Result<String, ConfigError> {
+    if (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(name)
+    } else {
+        Err(ConfigError::new(place.name(), format!("caller = {name:?}: it must be 1 to 64 visible ASCII characters without blanks")))
     }
 }
 

@@ -42,11 +42,13 @@ impl McpServer {
     }
 
     fn caller(&self, context: &RequestContext<RoleServer>) -> String {
-        let client = context.client_info().map_or_else(|| "unknown client".to_owned(), |i| i.name.clone());
-        let client: String = client.chars().filter(|c| !c.is_control()).take(64).collect();
+        let client = context.client_info().map_or_else(|| "unknown".to_owned(), |i| i.name.clone());
+        // The name stands in the statement that a person signs: visible ASCII, without blanks.
+        let plain = |c: char| if c.is_ascii_graphic() { c } else { '-' };
+        let client: String = client.chars().map(plain).take(48).collect();
         match &self.app.config().caller {
-            Some(person) => format!("assistant ({client}) for {person}"),
-            None => format!("assistant ({client})"),
+            Some(person) => format!("assistant:{client}:for:{person}"),
+            None => format!("assistant:{client}"),
         }
     }
 }

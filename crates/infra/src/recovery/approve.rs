@@ -3,10 +3,10 @@
 use grant::{Kind, Statement};
 
 use crate::app::App;
-use crate::store::{Proposal, ProposalKind, Signature, now_ms};
+use crate::store::{NewProposal, Proposal, ProposalKind, Signature, now_ms};
 
 use super::propose::fresh_id;
-use super::{NAMESPACE, RecoveryError, Signer};
+use super::{RecoveryError, Signer};
 
 /// What a person is about to sign: read back from the very bytes, never from the proposal.
 #[derive(Debug, Clone)]
@@ -28,28 +28,7 @@ pub async fn preview(app: &App, id: &str) -> Result<Preview, RecoveryError> {
         app.blocking(move |store| store.proposal(&id)).await?
     };
     let lifetime = i64::try_from(app.config().grant.lifetime.as_secs()).unwrap_or(300);
-    let not_before = now_ms() / 1000;
-    let draft = Statement {
-        v: 1,
-        proposal: proposal.id.clone(),
-        tenant: proposal.asked.tenant.clone(),
-        host: proposal.asked.host.clone(),
-        machine_id: proposal.asked.machine_id.clone(),
-        kind: match proposal.asked.kind {
-            ProposalKind::Action => Kind::Action,
-            ProposalKind::Command => Kind::Command,
-        },
-        action: proposal.asked.action.clone(),
-        params: proposal.asked.params.clone(),
-        argv: proposal.asked.argv.clone(),
-        plan: proposal.asked.plan.clone(),
-        policy: proposal.asked.policy.clone(),
-        rationale: proposal.asked.rationale.clone(),
-        proposed_by: proposal.asked.proposed_by.clone(),
-        not_before,
-        expires_at: not_before + lifetime,
-        nonce: fresh_id("", 16)?,
-    };
+    let draft = draft(&proposal.id, &proposal.asked, now_ms() / 1000, lifetime)?;
     let (id, bytes) = (proposal.id.clone(), draft.to_bytes());
     let expires_ms = draft.expires_at.saturating_mul(1000);
     let fixed = app.blocking(move |store| store.fix_statement(&id, &bytes, expires_ms)).await?;
@@ -58,6 +37,36 @@ pub async fn preview(app: &App, id: &str) -> Result<Preview, RecoveryError> {
         Statement::parse(&bytes).map_err(|e| RecoveryError::refused("malformed", format!("the stored statement is unusable: {e}")))?;
     let steps = steps(app, &statement)?;
     Ok(Preview { proposal: fixed, bytes, statement, steps })
+}
+
+/// The statement of a proposal, valid from `not_before` (seconds since 1970) for `lifetime` seconds.
+pub(super) fn draft(
+    id: &str,
+    asked: &NewProposal,
+    not_before: i64,
+    lifetime: i64,
+) -> Result<Statement, RecoveryError> {
+    Ok(Statement {
+        v: grant::VERSION,
+        proposal: id.to_owned(),
+        tenant: asked.tenant.clone(),
+        host: asked.host.clone(),
+        machine_id: asked.machine_id.clone(),
+        kind: match asked.kind {
+            ProposalKind::Action => Kind::Action,
+            ProposalKind::Command => Kind::Command,
+        },
+        action: asked.action.clone(),
+        params: asked.params.clone(),
+        argv: asked.argv.clone(),
+        plan: asked.plan.clone(),
+        policy: asked.policy.clone(),
+        rationale: asked.rationale.clone(),
+        proposed_by: asked.proposed_by.clone(),
+        not_before,
+        expires_at: not_before.saturating_add(lifetime),
+        nonce: fresh_id("", 16)?,
+    })
 }
 
 fn steps(app: &App, statement: &Statement) -> Result<Vec<(String, Vec<String>)>, RecoveryError> {
@@ -82,12 +91,12 @@ fn steps(app: &App, statement: &Statement) -> Result<Vec<(String, Vec<String>)>,
 /// Has the signer sign the previewed bytes and stores the signature.
 pub async fn sign(app: &App, preview: &Preview, signer: &Signer) -> Result<Proposal, RecoveryError> {
     let armor = signer
-        .sign(NAMESPACE, &preview.bytes)
+        .sign(grant::NAMESPACE, &preview.bytes)
         .await
         .map_err(|e| RecoveryError::refused("signer", e.to_string()))?;
     let parsed = grant::sshsig::SshSig::parse(armor.as_bytes())
         .map_err(|e| RecoveryError::refused("signature", format!("the signer gave no usable signature: {e}")))?;
-    let fingerprint = parsed.fingerprint();
+    let fingerprint = parsed.key.fingerprint();
     let signature = Signature {
         signer: name_of_signer(app, &preview.bytes, &armor)?.unwrap_or_else(|| signer.name().to_owned()),
         fingerprint,
@@ -104,9 +113,9 @@ fn name_of_signer(app: &App, statement: &[u8], armor: &str) -> Result<Option<Str
     let place = path.display();
     let text = std::fs::read_to_string(path).map_err(|e| RecoveryError::refused("config", format!("{place}: {e}")))?;
     let approvers = grant::Approvers::parse(&text).map_err(|e| RecoveryError::refused("config", format!("{place}: {e}")))?;
-    let envelope = grant::Envelope::new(statement, [armor.as_bytes()])
+    let envelope = grant::Envelope::new(statement, &[armor])
         .map_err(|e| RecoveryError::refused("signature", e.to_string()))?;
-    let approvals = grant::verify_signatures(&envelope, &approvers, now_ms() / 1000)
+    let approvals = grant::verify_signatures(&envelope, &approvers, grant::APPLICATION, now_ms() / 1000)
         .map_err(|e| RecoveryError::refused("signature", format!("the target would refuse this signature: {e} (approvers: {place})")))?;
     Ok(approvals.into_iter().next().map(|a| a.person))
 }

@@ -19,9 +19,6 @@ pub use signer::{Signer, SignerError};
 use crate::ssh::SshError;
 use crate::store::StoreError;
 
-/// Namespace of every signature on a grant.
-pub const NAMESPACE: &str = "pra-grant@mcp-linux-infra";
-
 /// Why a recovery step did not happen; messages name the cause and the next step.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {

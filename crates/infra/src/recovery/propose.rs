@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::config::Host;
 use crate::store::{NewProposal, Proposal, ProposalKind, now_ms};
 
+use super::approve::draft;
 use super::{RecoveryError, describe};
 
 /// Longest rationale, in bytes; the whole statement is bounded by 16 KiB.
@@ -33,7 +34,12 @@ pub async fn propose(
     rationale: &str,
     proposed_by: &str,
 ) -> Result<Proposal, RecoveryError> {
-    check_rationale(rationale)?;
+    if rationale.trim().is_empty() || rationale.len() > RATIONALE_BYTES {
+        return Err(RecoveryError::refused(
+            "bad_params",
+            format!("rationale: say why in 1 to {RATIONALE_BYTES} bytes; the person who decides reads it"),
+        ));
+    }
     let mut asked = match ask {
         Ask::Action { name, params } => of_action(app, name, params)?,
         Ask::Command(line) => of_command(app, line)?,
@@ -86,6 +92,9 @@ pub async fn propose(
     let ttl = i64::try_from(app.config().grant.proposal_ttl.as_millis()).unwrap_or(i64::MAX);
     asked.expires_ms = now_ms().saturating_add(ttl);
     let id = fresh_id("pr_", 8)?;
+    // What the target would refuse as malformed is refused before a person has read it.
+    let rehearsal = draft(&id, &asked, 0, 1)?;
+    grant::Statement::parse(&rehearsal.to_bytes()).map_err(|e| RecoveryError::refused("bad_params", e.message))?;
     Ok(app.blocking(move |store| store.propose(&id, &asked)).await?)
 }
 
@@ -133,19 +142,6 @@ fn of_command(app: &App, line: &str) -> Result<NewProposal, RecoveryError> {
         )),
         policy::Level::Blocked => Err(RecoveryError::refused("blocked", format!("never permitted: {}", judged.reason))),
     }
-}
-
-fn check_rationale(rationale: &str) -> Result<(), RecoveryError> {
-    if rationale.trim().is_empty() {
-        return Err(RecoveryError::refused("bad_params", "rationale is empty: say in a sentence why this should be done"));
-    }
-    if rationale.len() > RATIONALE_BYTES {
-        return Err(RecoveryError::refused("bad_params", format!("rationale is longer than {RATIONALE_BYTES} bytes")));
-    }
-    if rationale.chars().any(|c| c.is_control() && c != '\n') {
-        return Err(RecoveryError::refused("bad_params", "rationale holds control characters"));
-    }
-    Ok(())
 }
 
 /// A fresh random name: a prefix and `bytes` random bytes in hex.
