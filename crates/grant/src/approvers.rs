@@ -94,16 +94,12 @@ impl Approvers {
     }
 
     fn add(&mut self, approver: Approver) -> Result<(), String> {
-        match self.find(&approver.key) {
-            // two names for one key would be two persons with one hand
-            Some(other) => {
-                Err(format!("this key stands on line {} already, for {}", other.line, other.person))
-            }
-            None => {
-                self.list.push(approver);
-                Ok(())
-            }
+        // two names for one key would be two persons with one hand
+        if let Some(other) = self.list.iter().find(|other| other.key.same_point(&approver.key)) {
+            return Err(format!("this key stands on line {} already, for {}", other.line, other.person));
         }
+        self.list.push(approver);
+        Ok(())
     }
 
     /// Whose key this is.
@@ -142,10 +138,8 @@ fn parse_line(line: &str, number: usize) -> Result<Option<Approver>, String> {
     }
     let (person, rest) = cut_word(line);
     check_person(person)?;
-    let (options, rest) = match options::begin(rest) {
-        false => (Options::default(), rest),
-        true => options::parse(rest)?,
-    };
+    let (options, rest) =
+        if options::begin(rest) { options::parse(rest)? } else { (Options::default(), rest) };
     let key = read_key(rest)?;
     let Options { valid_after, valid_before, namespaces } = options;
     Ok(Some(Approver { person: person.to_owned(), key, valid_after, valid_before, namespaces, line: number }))
@@ -161,15 +155,20 @@ fn check_person(person: &str) -> Result<(), String> {
         return Err("the first field must be one person's name: no list, wildcard, negation or quotes".into());
     }
     let good = |b: u8| b.is_ascii_alphanumeric() || b"._@+-".contains(&b);
-    match person.len() <= 128 && person.bytes().all(good) && person.as_bytes()[0].is_ascii_alphanumeric() {
-        true => Ok(()),
-        false => Err("a person's name is 1 to 128 ASCII letters, digits, `.`, `_`, `@`, `+` or `-`".into()),
+    if person.len() <= 128
+        && person.bytes().all(good)
+        && person.starts_with(|c: char| c.is_ascii_alphanumeric())
+    {
+        Ok(())
+    } else {
+        Err("a person's name is 1 to 128 ASCII letters, digits, `.`, `_`, `@`, `+` or `-`".into())
     }
 }
 
 fn read_key(rest: &str) -> Result<PublicKey, String> {
-    match rest.is_empty() {
-        true => Err("there is no key".into()),
-        false => PublicKey::from_text(rest).map_err(|Refusal { message, .. }| message),
+    if rest.is_empty() {
+        Err("there is no key".into())
+    } else {
+        PublicKey::from_text(rest).map_err(|Refusal { message, .. }| message)
     }
 }

@@ -87,10 +87,7 @@ impl PublicKey {
             return Err(Refusal::malformed("public key: the curve must be nistp256"));
         }
         let point = reader.string()?.to_vec();
-        let application = match kind.is_security_key() {
-            true => Some(reader.text()?.to_owned()),
-            false => None,
-        };
+        let application = if kind.is_security_key() { Some(reader.text()?.to_owned()) } else { None };
         reader.end()?;
         check_point(kind, &point)?;
         Ok(Self { blob: blob.to_vec(), kind, point, application })
@@ -106,9 +103,10 @@ impl PublicKey {
         let blob = Base64::decode_vec(fields.next().unwrap_or_default())
             .map_err(|_| Refusal::malformed("public key: the base64 is wrong"))?;
         let key = Self::from_blob(&blob)?;
-        match key.kind == kind {
-            true => Ok(key),
-            false => Err(Refusal::malformed("public key: the type does not fit the base64")),
+        if key.kind == kind {
+            Ok(key)
+        } else {
+            Err(Refusal::malformed("public key: the type does not fit the base64"))
         }
     }
 
@@ -135,6 +133,11 @@ impl PublicKey {
     /// What a security key was made for; OpenSSH's default is `ssh:`. None for other keys.
     pub fn application(&self) -> Option<&str> {
         self.application.as_deref()
+    }
+
+    /// The same private key would sign for both, whatever the type or application says.
+    pub(crate) fn same_point(&self, other: &Self) -> bool {
+        self.point == other.point
     }
 
     /// Checks a signature over `data` and a security key's flags. True when the key verified its user.

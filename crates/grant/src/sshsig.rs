@@ -134,14 +134,12 @@ impl Signature {
             return Err(Refusal::new(Code::Algorithm, "the signature's algorithm does not fit its key"));
         }
         let body = reader.string()?;
-        let bytes = match kind.is_ed25519() {
-            true => body.try_into().map_err(|_| Refusal::malformed("an Ed25519 signature has 64 bytes"))?,
-            false => read_ecdsa(body)?,
+        let bytes = if kind.is_ed25519() {
+            body.try_into().map_err(|_| Refusal::malformed("an Ed25519 signature has 64 bytes"))?
+        } else {
+            read_ecdsa(body)?
         };
-        let (flags, counter) = match kind.is_security_key() {
-            true => (reader.byte()?, reader.u32()?),
-            false => (0, 0),
-        };
+        let (flags, counter) = if kind.is_security_key() { (reader.byte()?, reader.u32()?) } else { (0, 0) };
         reader.end()?;
         Ok(Self { bytes, flags, counter })
     }

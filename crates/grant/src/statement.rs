@@ -156,9 +156,10 @@ pub(crate) fn too_large(bytes: usize) -> Refusal {
 
 fn refuse_json(error: &serde_json::Error) -> Refusal {
     let message = error.to_string();
-    match message.starts_with("trailing characters") {
-        true => Refusal::new(Code::TrailingData, format!("after the statement: {message}")),
-        false => Refusal::malformed(message),
+    if message.starts_with("trailing characters") {
+        Refusal::new(Code::TrailingData, format!("after the statement: {message}"))
+    } else {
+        Refusal::malformed(message)
     }
 }
 

@@ -8,27 +8,30 @@ use crate::Refusal;
 pub(crate) fn name(field: &str, value: &str, max: usize) -> Result<(), Refusal> {
     let first = value.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
     let rest = value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    match first && rest && value.len() <= max {
-        true => Ok(()),
-        false => Err(Refusal::malformed(format!(
+    if first && rest && value.len() <= max {
+        Ok(())
+    } else {
+        Err(Refusal::malformed(format!(
             "{field}: must be 1 to {max} ASCII letters, digits, `.`, `_` or `-`, and begin with a letter or digit"
-        ))),
+        )))
     }
 }
 
 /// Who a person is: visible ASCII without blanks.
 pub(crate) fn person(field: &str, value: &str) -> Result<(), Refusal> {
-    match (1..=128).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic()) {
-        true => Ok(()),
-        false => Err(Refusal::malformed(format!("{field}: must be 1 to 128 visible ASCII characters"))),
+    if (1..=128).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err(Refusal::malformed(format!("{field}: must be 1 to 128 visible ASCII characters")))
     }
 }
 
 /// Lower-case hexadecimal of one length, so that one value has one spelling.
 pub(crate) fn hex(field: &str, value: &str, digits: usize) -> Result<(), Refusal> {
-    match value.len() == digits && value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        true => Ok(()),
-        false => Err(Refusal::malformed(format!("{field}: must be {digits} lower-case hexadecimal digits"))),
+    if value.len() == digits && value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        Ok(())
+    } else {
+        Err(Refusal::malformed(format!("{field}: must be {digits} lower-case hexadecimal digits")))
     }
 }
 

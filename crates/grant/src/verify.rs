@@ -140,9 +140,10 @@ pub fn verify_signatures(
         .iter()
         .map(|signature| verify_one(signature, envelope.statement, approvers, application, now))
         .collect::<Result<Vec<_>, _>>()?;
-    match approvals.is_empty() {
-        true => Err(Refusal::new(Code::TooFewApprovers, "nobody has signed")),
-        false => Ok(approvals),
+    if approvals.is_empty() {
+        Err(Refusal::new(Code::TooFewApprovers, "nobody has signed"))
+    } else {
+        Ok(approvals)
     }
 }
 
@@ -211,12 +212,13 @@ pub fn check_threshold(
         return Err(Refusal::new(Code::UserVerification, message));
     }
     let min = threshold.min.max(1);
-    match usize::try_from(min).is_ok_and(|min| persons.len() >= min) {
-        true => Ok(()),
-        false => Err(Refusal::new(
+    if usize::try_from(min).is_ok_and(|min| persons.len() >= min) {
+        Ok(())
+    } else {
+        Err(Refusal::new(
             Code::TooFewApprovers,
             format!("{} of {min} distinct persons have signed", persons.len()),
-        )),
+        ))
     }
 }
 

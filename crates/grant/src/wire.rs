@@ -60,12 +60,13 @@ impl<'a> Reader<'a> {
 
     /// All was read.
     pub(crate) fn end(self) -> Result<(), Refusal> {
-        match self.rest.is_empty() {
-            true => Ok(()),
-            false => Err(Refusal::new(
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(Refusal::new(
                 crate::Code::TrailingData,
                 format!("{}: {} bytes too many", self.what, self.rest.len()),
-            )),
+            ))
         }
     }
 

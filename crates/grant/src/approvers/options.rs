@@ -80,9 +80,10 @@ fn parse_namespaces(value: &str) -> Result<Vec<String>, String> {
     let plain = |name: &String| {
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && !b"*?!\\".contains(&b))
     };
-    match names.iter().all(plain) {
-        true => Ok(names),
-        false => Err("namespaces: names separated by commas, without wildcards, negation or blanks".into()),
+    if names.iter().all(plain) {
+        Ok(names)
+    } else {
+        Err("namespaces: names separated by commas, without wildcards, negation or blanks".into())
     }
 }
 
@@ -100,9 +101,10 @@ fn parse_time(value: &str) -> Result<i64, String> {
     let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
     let (hour, minute, second) = (part(8, 10)?, part(10, 12)?, part(12, 14)?);
     let date = year >= 1970 && (1..=12).contains(&month) && (1..=days_in(year, month)).contains(&day);
-    match date && hour < 24 && minute < 60 && second < 60 {
-        true => Ok(days_since_epoch(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second),
-        false => Err(wrong()),
+    if date && hour < 24 && minute < 60 && second < 60 {
+        Ok(days_since_epoch(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second)
+    } else {
+        Err(wrong())
     }
 }
 
