@@ -80,13 +80,19 @@ pub fn verify_chain<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> Audit
     }
 }
 
+/// The head that a chain of this last line has; a line that was tampered with has none.
+fn head_of(line: &[u8]) -> Result<Head, StoreError> {
+    let record = ledger::Record::read(line).map_err(|cause| StoreError::BrokenChain(format!("last record: {cause:?}")))?;
+    Ok(record.head())
+}
+
 /// Appends within a transaction of the caller, so that a change and its record stand or fall together.
 pub(super) fn append(tx: &Transaction<'_>, entry: &Audit<'_>) -> Result<Receipt, StoreError> {
     let last: Option<String> =
         tx.query_row("SELECT line FROM audit ORDER BY seq DESC LIMIT 1", [], |row| row.get(0)).optional()?;
     let head = match last {
         None => Head::genesis(),
-        Some(line) => ledger::head_of_line(line.as_bytes()).map_err(|e| StoreError::BrokenChain(e.to_string()))?,
+        Some(line) => head_of(line.as_bytes())?,
     };
     let (line, head) = ledger::seal(&head, now_ms(), entry.event, &entry.data);
     let seq = i64::try_from(head.seq).unwrap_or(i64::MAX);
