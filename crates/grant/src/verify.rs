@@ -67,7 +67,7 @@ impl Rules {
             machine_id: machine_id.into(),
             max_lifetime: 900,
             skew: 30,
-            application: "ssh:".into(),
+            application: crate::APPLICATION.into(),
         }
     }
 }
