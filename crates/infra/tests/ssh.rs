@@ -1,0 +1,139 @@
+//! The connections to hosts, against a real sshd on loopback.
+
+mod support;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mcp_linux_infra::config::{Config, Environment};
+use mcp_linux_infra::ssh::{Account, ExecOutput, Pool, SshError};
+use mcp_linux_infra::store::{Audit, Receipt, Store};
+use serde_json::json;
+use support::Sshd;
+
+/// What the tests need of a server: its configuration, its connections and one audit record.
+struct Setup {
+    _dir: tempfile::TempDir,
+    config: Config,
+    pool: Arc<Pool>,
+    receipt: Receipt,
+}
+
+fn setup(entries: &str) -> Setup {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("c.toml");
+    let limits = "[limits]\nconnect_seconds = 3\ncommand_seconds = 20\noutput_bytes = 100000\n";
+    std::fs::write(&file, format!("known_hosts = \"known_hosts\"\n{limits}{entries}")).unwrap();
+    let config = Config::load(Some(&file), &Environment::from([("HOME", "/nonexistent")])).unwrap();
+    let store = Store::open(&dir.path().join("state")).unwrap();
+    let receipt = store.audit(&Audit { event: "test", data: json!({}) }).unwrap();
+    Setup { pool: Arc::new(Pool::new(&config)), config, receipt, _dir: dir }
+}
+
+impl Setup {
+    async fn exec(&self, host: &str, line: &str) -> Result<ExecOutput, SshError> {
+        let host = self.config.inventory.get(host).unwrap();
+        self.pool.exec(host, Account::Reader, line, None, &self.receipt).await
+    }
+}
+
+/// The forced command leaves a mark each time it runs.
+const MARKED: &str = "echo ran >> ran.log; echo \"out:$SSH_ORIGINAL_COMMAND\"; echo err >&2; exit 7";
+
+#[tokio::test]
+async fn the_answer_is_the_commands_own() {
+    let sshd = Sshd::start(MARKED);
+    let setup = setup(&sshd.host_entry("a", Some(&sshd.public("host")), "reader"));
+    let output = setup.exec("a", "uptime 'a b'").await.unwrap();
+    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice(), output.exit), (&b"out:uptime 'a b'\n"[..], &b"err\n"[..], Some(7)));
+}
+
+#[tokio::test]
+async fn thirty_two_at_once_are_all_answered_under_the_default_max_sessions() {
+    let sshd = Sshd::start("sleep 0.2; echo \"$SSH_ORIGINAL_COMMAND\"");
+    let setup = setup(&sshd.host_entry("a", Some(&sshd.public("host")), "reader"));
+    let lines: Vec<String> = (0..32).map(|i| format!("call {i}")).collect();
+    let answers = futures::future::join_all(lines.iter().map(|l| setup.exec("a", l))).await;
+    for (line, answer) in lines.iter().zip(answers) {
+        assert_eq!(String::from_utf8(answer.unwrap().stdout).unwrap().trim(), line);
+    }
+    assert_eq!(sshd.log().matches("Accepted publickey").count(), 1, "one connection");
+}
+
+#[tokio::test]
+async fn an_unknown_or_changed_host_key_is_an_error_and_nothing_runs() {
+    let sshd = Sshd::start(MARKED);
+    let entries = sshd.host_entry("unknown", None, "reader") + &sshd.host_entry("changed", Some(&sshd.public("stranger")), "reader");
+    let setup = setup(&entries);
+    let unknown = setup.exec("unknown", "uptime").await.unwrap_err();
+    assert!(matches!(&unknown, SshError::HostKey { .. }) && unknown.to_string().contains(&sshd.public("host")), "{unknown}");
+    let changed = setup.exec("changed", "uptime").await.unwrap_err();
+    assert!(matches!(&changed, SshError::HostKey { .. }) && changed.to_string().contains("CHANGED"), "{changed}");
+    assert!(!sshd.path("ran.log").exists());
+}
+
+#[tokio::test]
+async fn a_refused_key_says_so_and_nothing_runs() {
+    let sshd = Sshd::start(MARKED);
+    let setup = setup(&sshd.host_entry("a", Some(&sshd.public("host")), "stranger"));
+    let error = setup.exec("a", "uptime").await.unwrap_err();
+    assert!(matches!(error, SshError::Login { .. }), "{error}");
+    assert!(!sshd.path("ran.log").exists());
+}
+
+#[tokio::test]
+async fn a_key_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let sshd = Sshd::start(MARKED);
+    std::fs::set_permissions(sshd.path("reader"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let setup = setup(&sshd.host_entry("a", Some(&sshd.public("host")), "reader"));
+    let error = setup.exec("a", "uptime").await.unwrap_err();
+    assert!(error.to_string().contains("chmod 600"), "{error}");
+}
+
+#[tokio::test]
+async fn a_hung_host_delays_no_other() {
+    let sshd = Sshd::start(MARKED);
+    let hung = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = hung.local_addr().unwrap().port();
+    let key = sshd.public("host");
+    let entry = format!(
+        "[[hosts]]\nname = \"hung\"\naddress = \"127.0.0.1\"\nport = {port}\nhost_key = \"{key}\"\nreader_key = \"{}\"\n",
+        sshd.path("reader").display()
+    );
+    let setup = setup(&(sshd.host_entry("a", Some(&key), "reader") + &entry));
+    let waiting = futures::future::join_all((0..8).map(|_| setup.exec("hung", "uptime")));
+    tokio::pin!(waiting);
+    // The answers of the host that works come while every call to the other still waits.
+    for _ in 0..5 {
+        tokio::select! {
+            biased;
+            _ = &mut waiting => panic!("the hung host answered first"),
+            answer = setup.exec("a", "uptime") => assert_eq!(answer.unwrap().exit, Some(7)),
+        }
+    }
+    for answer in waiting.await {
+        assert!(matches!(answer, Err(SshError::Unreachable { .. })));
+    }
+}
+
+#[tokio::test]
+async fn a_flood_is_cut_and_the_connection_stays_usable() {
+    let sshd = Sshd::start("case $SSH_ORIGINAL_COMMAND in flood) exec yes;; *) echo fine;; esac");
+    let setup = setup(&sshd.host_entry("a", Some(&sshd.public("host")), "reader"));
+    let output = setup.exec("a", "flood").await.unwrap();
+    assert!(output.truncated && output.stdout.len() == 100_000 && output.exit.is_none());
+    assert_eq!(setup.exec("a", "small").await.unwrap().stdout, b"fine\n");
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_not_success_and_the_next_call_connects_anew() {
+    // The forced command kills the sshd process that serves it.
+    let sshd = Sshd::start("case $SSH_ORIGINAL_COMMAND in cut) kill -9 $PPID; sleep 5;; *) echo fine;; esac");
+    let setup = setup(&sshd.host_entry("a", Some(&sshd.public("host")), "reader"));
+    let cut = setup.exec("a", "cut").await;
+    assert!(cut.is_err() || cut.as_ref().is_ok_and(|o| o.exit.is_none()), "{cut:?}");
+    let again = tokio::time::timeout(Duration::from_secs(15), setup.exec("a", "small")).await.unwrap().unwrap();
+    assert_eq!(again.stdout, b"fine\n");
+}
