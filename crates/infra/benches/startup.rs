@@ -30,14 +30,20 @@ fn main() {
     // One run of each that does not count, then turn by turn, so that both see the same noise.
     let _ = (measure(ours()), measure(bare()));
     let runs: Vec<(Run, Run)> = (0..RUNS).map(|_| (measure(ours()), measure(bare()))).collect();
-    println!("median (min to max) of {RUNS} runs, turn by turn; bare = a server of the protocol library without tools");
+    println!(
+        "median (min to max) of {RUNS} runs, turn by turn; bare = a server of the protocol library without tools"
+    );
     row("spawn to initialize answer, ms", &runs, |r| r.initialize.as_secs_f64() * 1000.0);
     row("resident memory after tools/list, MB", &runs, |r| r.resident_kb / 1000.0);
     row("stdin closed to exit, ms", &runs, |r| r.exit.as_secs_f64() * 1000.0);
 }
 
 fn bare_server() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         if let Ok(service) = Bare.serve(rmcp::transport::stdio_pipes()).await {
             let _ = service.waiting().await;

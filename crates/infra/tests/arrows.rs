@@ -91,9 +91,14 @@ fn modules_know_only_those_below() {
         if matches!(module, "lib" | "main") {
             continue;
         }
-        let allowed = MODULES.iter().find(|(m, _)| *m == module).unwrap_or_else(|| panic!("{file}: no row for {module}")).1;
+        let allowed = MODULES
+            .iter()
+            .find(|(m, _)| *m == module)
+            .unwrap_or_else(|| panic!("{file}: no row for {module}"))
+            .1;
         for (other, _) in MODULES {
-            let known = code.contains(&format!("crate::{other}::")) || code.contains(&format!("crate::{other}}}"));
+            let known =
+                code.contains(&format!("crate::{other}::")) || code.contains(&format!("crate::{other}}}"));
             assert!(!known || *other == module || allowed.contains(other), "{file} must not know {other}");
         }
     }
@@ -105,7 +110,12 @@ fn libraries_stay_in_their_place() {
         for (library, places) in LIBRARIES {
             let known = code.lines().any(|l| {
                 let l = l.trim_start();
-                !l.starts_with("//") && (l.starts_with(&format!("use {library}::")) || l.contains(&format!("{library}::")) && !l.contains(&format!("_{library}::")) && !l.contains(&format!("::{library}::")) && !l.contains(&format!("demo::{library}")))
+                !l.starts_with("//")
+                    && (l.starts_with(&format!("use {library}::"))
+                        || l.contains(&format!("{library}::"))
+                            && !l.contains(&format!("_{library}::"))
+                            && !l.contains(&format!("::{library}::"))
+                            && !l.contains(&format!("demo::{library}")))
             });
             assert!(!known || places.iter().any(|p| file.starts_with(p)), "{file} must not know {library}");
         }

@@ -46,7 +46,10 @@ async fn the_answer_is_the_commands_own() {
     let sshd = Sshd::start(MARKED);
     let setup = setup(&sshd.host_entry("a", Some(&sshd.public("host")), "reader"));
     let output = setup.exec("a", "uptime 'a b'").await.unwrap();
-    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice(), output.exit), (&b"out:uptime 'a b'\n"[..], &b"err\n"[..], Some(7)));
+    assert_eq!(
+        (output.stdout.as_slice(), output.stderr.as_slice(), output.exit),
+        (&b"out:uptime 'a b'\n"[..], &b"err\n"[..], Some(7))
+    );
 }
 
 #[tokio::test]
@@ -64,12 +67,19 @@ async fn thirty_two_at_once_are_all_answered_under_the_default_max_sessions() {
 #[tokio::test]
 async fn an_unknown_or_changed_host_key_is_an_error_and_nothing_runs() {
     let sshd = Sshd::start(MARKED);
-    let entries = sshd.host_entry("unknown", None, "reader") + &sshd.host_entry("changed", Some(&sshd.public("stranger")), "reader");
+    let entries = sshd.host_entry("unknown", None, "reader")
+        + &sshd.host_entry("changed", Some(&sshd.public("stranger")), "reader");
     let setup = setup(&entries);
     let unknown = setup.exec("unknown", "uptime").await.unwrap_err();
-    assert!(matches!(&unknown, SshError::HostKey { .. }) && unknown.to_string().contains(&sshd.public("host")), "{unknown}");
+    assert!(
+        matches!(&unknown, SshError::HostKey { .. }) && unknown.to_string().contains(&sshd.public("host")),
+        "{unknown}"
+    );
     let changed = setup.exec("changed", "uptime").await.unwrap_err();
-    assert!(matches!(&changed, SshError::HostKey { .. }) && changed.to_string().contains("CHANGED"), "{changed}");
+    assert!(
+        matches!(&changed, SshError::HostKey { .. }) && changed.to_string().contains("CHANGED"),
+        "{changed}"
+    );
     assert!(!sshd.path("ran.log").exists());
 }
 
@@ -134,6 +144,7 @@ async fn a_lost_connection_is_not_success_and_the_next_call_connects_anew() {
     let setup = setup(&sshd.host_entry("a", Some(&sshd.public("host")), "reader"));
     let cut = setup.exec("a", "cut").await;
     assert!(cut.is_err() || cut.as_ref().is_ok_and(|o| o.exit.is_none()), "{cut:?}");
-    let again = tokio::time::timeout(Duration::from_secs(15), setup.exec("a", "small")).await.unwrap().unwrap();
+    let again =
+        tokio::time::timeout(Duration::from_secs(15), setup.exec("a", "small")).await.unwrap().unwrap();
     assert_eq!(again.stdout, b"fine\n");
 }

@@ -69,7 +69,7 @@ fn show(preview: &Preview, signer: &Signer) -> Done {
     for (name, value) in &s.params {
         output::line(&format!("          {} = {}", clean(name), clean(value)))?;
     }
-    output::line(&format!("risk      {}, {} person(s) must sign", preview.proposal.asked.risk, preview.proposal.asked.approvals))?;
+    output::line(&format!("risk      {}, {} person(s) must sign", preview.risk, preview.proposal.asked.approvals))?;
     for (phase, argv) in &preview.steps {
         output::line(&format!("{phase:<9} {}", clean(&crate::app::line_of(argv))))?;
     }

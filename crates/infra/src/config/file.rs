@@ -199,6 +199,8 @@ impl HostFile {
             None => None,
             Some(text) => Some(
                 russh::keys::PublicKey::from_openssh(text.get_ref())
+                    .map_err(|e| e.to_string())
+                    .and_then(|key| if key.algorithm().is_rsa() { Err("RSA host keys are not supported".to_owned()) } else { Ok(key) })
                     .map_err(|e| ConfigError::new(at(text.span().start), format!("host_key of {name}: {e}; expected a line such as 'ssh-ed25519 AAAA…'")))?,
             ),
         };

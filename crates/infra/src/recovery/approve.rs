@@ -8,6 +8,9 @@ use crate::store::{NewProposal, Proposal, ProposalKind, Signature, now_ms};
 use super::propose::fresh_id;
 use super::{RecoveryError, Signer};
 
+/// Commands, each with the phase in which it runs.
+pub type Steps = Vec<(String, Vec<String>)>;
+
 /// What a person is about to sign: read back from the very bytes, never from the proposal.
 #[derive(Debug, Clone)]
 pub struct Preview {
@@ -17,8 +20,10 @@ pub struct Preview {
     pub bytes: Vec<u8>,
     /// The bytes, parsed.
     pub statement: Statement,
+    /// `low` to `critical`, by this server's catalogue.
+    pub risk: String,
     /// The commands that will run, each with its phase, as this server's catalogue defines the action.
-    pub steps: Vec<(String, Vec<String>)>,
+    pub steps: Steps,
 }
 
 /// Fixes the statement of a proposal, or takes the one that still counts, and says what it means.
@@ -35,8 +40,8 @@ pub async fn preview(app: &App, id: &str) -> Result<Preview, RecoveryError> {
     let bytes = fixed.statement.clone().unwrap_or_default();
     let statement =
         Statement::parse(&bytes).map_err(|e| RecoveryError::refused("malformed", format!("the stored statement is unusable: {e}")))?;
-    let steps = steps(app, &statement)?;
-    Ok(Preview { proposal: fixed, bytes, statement, steps })
+    let (risk, steps) = meaning(app, &statement)?;
+    Ok(Preview { proposal: fixed, bytes, statement, risk, steps })
 }
 
 /// The statement of a proposal, valid from `not_before` (seconds since 1970) for `lifetime` seconds.
@@ -69,9 +74,13 @@ pub(super) fn draft(
     })
 }
 
-fn steps(app: &App, statement: &Statement) -> Result<Vec<(String, Vec<String>)>, RecoveryError> {
+/// Risk and commands of a statement, from this program's own catalogue: nothing that the database says.
+fn meaning(app: &App, statement: &Statement) -> Result<(String, Steps), RecoveryError> {
     match statement.kind {
-        Kind::Command => Ok(vec![("run".to_owned(), statement.argv.clone())]),
+        Kind::Command => {
+            let judged = app.catalogue().judge(&crate::app::line_of(&statement.argv));
+            Ok((judged.risk.to_string(), vec![("run".to_owned(), statement.argv.clone())]))
+        }
         Kind::Procedure => Err(RecoveryError::refused("unknown_action", "procedures cannot be approved yet")),
         Kind::Action => {
             let action = app
@@ -83,7 +92,8 @@ fn steps(app: &App, statement: &Statement) -> Result<Vec<(String, Vec<String>)>,
                 })?;
             let bound =
                 action.bind(&statement.params).map_err(|e| RecoveryError::refused("bad_params", e.to_string()))?;
-            Ok(bound.lines().map(|(phase, argv)| (phase.to_string(), argv)).collect())
+            let steps = bound.lines().map(|(phase, argv)| (phase.to_string(), argv)).collect();
+            Ok((action.risk.to_string(), steps))
         }
     }
 }

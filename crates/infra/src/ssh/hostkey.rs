@@ -54,6 +54,8 @@ impl HostKeys {
                 continue;
             }
             match entry.marker() {
+                // RSA host keys are not supported: the host is asked for another, which then is unknown.
+                None if entry.public_key().algorithm().is_rsa() => {}
                 None => self.trusted.push(entry.public_key().clone()),
                 Some(Marker::Revoked) => self.revoked.push(entry.public_key().clone()),
                 Some(Marker::CertAuthority) => {}

@@ -14,12 +14,16 @@ pub struct Sshd {
 }
 
 fn keygen(path: &Path) {
-    let status = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path).status().unwrap();
+    let status =
+        Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path).status().unwrap();
     assert!(status.success());
 }
 
 fn output_of(program: &str, arguments: &[&str]) -> String {
-    String::from_utf8(Command::new(program).args(arguments).output().unwrap().stdout).unwrap().trim().to_owned()
+    String::from_utf8(Command::new(program).args(arguments).output().unwrap().stdout)
+        .unwrap()
+        .trim()
+        .to_owned()
 }
 
 impl Sshd {
@@ -30,7 +34,8 @@ impl Sshd {
         for key in ["host", "reader", "stranger"] {
             keygen(&at(key));
         }
-        std::fs::write(at("forced.sh"), format!("cd '{}' || exit 1\n{script}\n", dir.path().display())).unwrap();
+        std::fs::write(at("forced.sh"), format!("cd '{}' || exit 1\n{script}\n", dir.path().display()))
+            .unwrap();
         let reader = std::fs::read_to_string(at("reader.pub")).unwrap();
         let line = format!("restrict,command=\"sh '{}'\" {reader}", at("forced.sh").display());
         std::fs::write(at("authorized_keys"), line).unwrap();
@@ -62,7 +67,11 @@ impl Sshd {
     fn wait_until_it_listens(&mut self) {
         let until = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(self.child.try_wait().unwrap().is_none() && Instant::now() < until, "sshd: {}", self.log());
+            assert!(
+                self.child.try_wait().unwrap().is_none() && Instant::now() < until,
+                "sshd: {}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
