@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -87,6 +88,8 @@ pub struct FileLedger {
     path: PathBuf,
     file: File,
     exclusive: bool,
+    /// `flock` keeps programs apart, not the threads that share this file.
+    threads: Mutex<()>,
 }
 
 impl FileLedger {
@@ -122,8 +125,12 @@ impl FileLedger {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (options.open(path), false),
             other => (other, true),
         };
-        let ledger =
-            Self { path: path.to_owned(), file: file.map_err(io_error(path, "open"))?, exclusive: false };
+        let ledger = Self {
+            path: path.to_owned(),
+            file: file.map_err(io_error(path, "open"))?,
+            exclusive: false,
+            threads: Mutex::new(()),
+        };
         length(&ledger.file, path)?;
         if new {
             ledger.sync_folder()?;
@@ -185,9 +192,11 @@ impl FileLedger {
         &self.path
     }
 
-    fn lock(&self) -> Result<Option<Lock<'_>>, Error> {
+    fn lock(&self) -> Result<Lock<'_>, Error> {
+        // the mutex guards no data, so a panic while it was held spoils nothing
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         if self.exclusive {
-            return Ok(None);
+            return Ok(Lock { file: None, _threads: threads });
         }
         let deadline = Instant::now() + LOCK_WAIT;
         while !self.try_lock()? {
@@ -196,7 +205,7 @@ impl FileLedger {
             }
             thread::sleep(LOCK_POLL);
         }
-        Ok(Some(Lock(&self.file)))
+        Ok(Lock { file: Some(&self.file), _threads: threads })
     }
 
     fn try_lock(&self) -> Result<bool, Error> {
@@ -246,12 +255,15 @@ struct Tail {
 }
 
 /// Unlocks when dropped.
-struct Lock<'a>(&'a File);
+struct Lock<'a> {
+    file: Option<&'a File>,
+    _threads: MutexGuard<'a, ()>,
+}
 
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
         // an unlock that fails is made up for when the file is closed
-        let _ = self.0.unlock();
+        let _ = self.file.map(File::unlock);
     }
 }
 
