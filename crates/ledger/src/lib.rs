@@ -5,7 +5,7 @@
 //! from there on. What a chain cannot show by itself is that its end was cut off, or that all of it was written anew:
 //! for that keep a [`Head`] elsewhere and ask [`verify_against`].
 //!
-//! The core is pure: bytes in, bytes out, the clock is a parameter. [`file`] is the one writer of files.
+//! The core is pure: bytes in, bytes out, the clock is a parameter. [`mod@file`] is the one writer of files.
 
 mod chain;
 pub mod file;

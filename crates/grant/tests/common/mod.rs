@@ -199,6 +199,31 @@ impl Target {
     }
 }
 
+pub(crate) fn alice() -> Key {
+    Key::ed25519(1)
+}
+
+pub(crate) fn bob() -> Key {
+    Key::ed25519(2)
+}
+
+pub(crate) fn trusts_alice() -> Target {
+    Target::trusting(alice().line("alice", ""))
+}
+
+pub(crate) fn trusts_both() -> Target {
+    Target::trusting(alice().line("alice", "") + &bob().line("bob", "")).asking(2, false)
+}
+
+/// What a target that trusts alice says of bytes that alice signed.
+pub(crate) fn signed(bytes: &[u8]) -> Result<Verified, Refusal> {
+    trusts_alice().judge(bytes, &[alice().sign(bytes)])
+}
+
+pub(crate) fn signed_code(bytes: &[u8]) -> Code {
+    signed(bytes).unwrap_err().code
+}
+
 /// Replaces text that must stand there exactly once.
 pub(crate) fn replace(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     let text = std::str::from_utf8(bytes).unwrap();
