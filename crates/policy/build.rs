@@ -1,0 +1,32 @@
+//! Collects the catalogue's files, so that a new plugin or action is one file and nothing else.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../catalogue").canonicalize()?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    for (folder, name) in [("plugins", "PLUGINS"), ("actions", "ACTIONS")] {
+        let dir = root.join(folder);
+        println!("cargo::rerun-if-changed={}", dir.display());
+        std::fs::write(out.join(format!("{folder}.rs")), table(&dir, name)?)?;
+    }
+    Ok(())
+}
+
+/// A constant with the name and text of each TOML file, in the order of their names.
+fn table(dir: &Path, name: &str) -> Result<String, Box<dyn std::error::Error>> {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(dir)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+    files.retain(|f| f.extension().is_some_and(|x| x == "toml"));
+    files.sort();
+    let mut code = format!("const {name}: &[(&str, &str)] = &[\n");
+    for file in files {
+        println!("cargo::rerun-if-changed={}", file.display());
+        let short = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // The text itself, not a path: the same source in another folder gives the same program.
+        writeln!(code, "    ({short:?}, {:?}),", std::fs::read_to_string(&file)?)?;
+    }
+    code.push_str("];\n");
+    Ok(code)
+}

@@ -1,0 +1,198 @@
+//! All plugins together, and the judge.
+
+use crate::form::{Fit, Form, Misfit};
+use crate::lex::{Words, lex};
+use crate::plugin::{Command, Listing, Plugin, PluginError};
+use crate::{Account, Judgement, Level, Permit, Risk, sha256_hex};
+
+include!(concat!(env!("OUT_DIR"), "/plugins.rs"));
+
+/// The policy: every plugin that is in force.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    plugins: Vec<Plugin>,
+    digest: String,
+}
+
+impl Catalogue {
+    /// The built-in plugins alone.
+    ///
+    /// # Errors
+    /// A built-in file that is wrong; a test keeps that from happening.
+    pub fn builtin() -> Result<Self, PluginError> {
+        Self::with_plugins([])
+    }
+
+    /// The built-in plugins and others, given as file name and text.
+    ///
+    /// # Errors
+    /// The first wrong file, with its line. A plugin may add forms to a command that another one lists; a `blocked` form
+    /// beats every other. Two plugins cannot have the same name.
+    pub fn with_plugins(files: impl IntoIterator<Item = (String, String)>) -> Result<Self, PluginError> {
+        let mut sources: Vec<(String, String)> =
+            PLUGINS.iter().map(|(name, text)| (format!("builtin/{name}"), (*text).to_owned())).collect();
+        sources.extend(files);
+        let mut plugins: Vec<Plugin> = Vec::new();
+        for (file, text) in &sources {
+            let plugin = Plugin::parse(file, text)?;
+            if let Some(other) = plugins.iter().find(|p| p.name == plugin.name) {
+                let cause = format!("the plugin {} is defined in {} already", plugin.name, other.file);
+                return Err(PluginError { file: file.clone(), line: 1, cause });
+            }
+            plugins.push(plugin);
+        }
+        // Where a file lies differs between server and target; its name and bytes do not.
+        let mut named: Vec<(&str, &str)> = sources
+            .iter()
+            .map(|(file, text)| (file.rsplit('/').next().unwrap_or(file), text.as_str()))
+            .collect();
+        named.sort_unstable();
+        let mut parts: Vec<Vec<u8>> = Vec::new();
+        for (name, text) in named {
+            parts.push(format!("{name}\n{}\n", text.len()).into_bytes());
+            parts.push(text.as_bytes().to_vec());
+        }
+        let digest = sha256_hex(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        Ok(Self { plugins, digest })
+    }
+
+    /// SHA-256 over names and bytes of all plugin files: equal digests, equal verdicts.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The plugins, built-in ones first.
+    pub fn plugins(&self) -> &[Plugin] {
+        &self.plugins
+    }
+
+    /// What `policy list --json` prints.
+    pub fn listing(&self) -> Listing<'_> {
+        Listing::new(&self.digest, &self.plugins)
+    }
+
+    /// The verdict on a line. Total and deterministic.
+    pub fn judge(&self, line: &str) -> Judgement {
+        match lex(line) {
+            Ok(words) => self.judge_words(line, &words),
+            Err(e) => blocked(line, Risk::High, None, e.to_string()),
+        }
+    }
+
+    fn judge_words(&self, line: &str, words: &Words) -> Judgement {
+        let name = &words[0];
+        let mut found: Vec<(&Plugin, &Command, &Form)> = Vec::new();
+        for plugin in &self.plugins {
+            for command in plugin.commands.iter().filter(|c| c.name == *name) {
+                found.extend(command.forms.iter().map(|form| (plugin, command, form)));
+            }
+        }
+        if found.is_empty() {
+            let shown: String = name.chars().take(64).collect();
+            return blocked(line, Risk::High, None, format!("no plugin lists the command {shown:?}"));
+        }
+        // A blocked form beats every other, and no approval stands above what may run at once.
+        found.sort_by_key(|(_, _, form)| match form.level {
+            Level::Blocked => 0,
+            Level::Auto => 1,
+            Level::Manual => 2,
+        });
+        let mut nearest: Option<(&Plugin, &Form, Misfit)> = None;
+        for (plugin, command, form) in found {
+            match form.fit(words) {
+                Ok(fit) => return permitted(line, plugin, command, form, fit),
+                Err(misfit) => {
+                    let nearer = nearest.as_ref().is_none_or(|(_, _, best)| misfit.fits > best.fits);
+                    if form.level != Level::Blocked && nearer {
+                        nearest = Some((plugin, form, misfit));
+                    }
+                }
+            }
+        }
+        match nearest {
+            None => blocked(line, Risk::High, None, format!("{name} is not permitted")),
+            Some((plugin, form, misfit)) => {
+                let reason = format!("{}; the nearest permitted form is: {}", misfit.cause, form.usage());
+                blocked(line, form.risk.max(Risk::Medium), Some(plugin), reason)
+            }
+        }
+    }
+
+    /// Judges every example and counter-example; what comes back is what is wrong.
+    pub fn check_examples(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for plugin in &self.plugins {
+            for form in plugin.commands.iter().flat_map(|c| &c.forms) {
+                let name = format!("{}/{}", form.command, form.name);
+                for line in &form.examples {
+                    let judged = self.judge(line);
+                    if judged.verdict != form.level || judged.form.as_deref() != Some(&name) {
+                        problems.push(format!(
+                            "{}: {name}: example {line:?} is {}: {}",
+                            plugin.file, judged.verdict, judged.reason
+                        ));
+                    }
+                }
+                for line in &form.counter_examples {
+                    let judged = self.judge(line);
+                    if judged.verdict <= form.level && judged.verdict != Level::Blocked {
+                        problems.push(format!(
+                            "{}: {name}: counter-example {line:?} is {}",
+                            plugin.file, judged.verdict
+                        ));
+                    }
+                }
+            }
+        }
+        problems
+    }
+}
+
+fn permitted(line: &str, plugin: &Plugin, command: &Command, form: &Form, fit: Fit) -> Judgement {
+    let name = format!("{}/{}", form.command, form.name);
+    let (account, reason) = match form.level {
+        Level::Auto => (Account::Reader, format!("permitted: {}", form.usage())),
+        Level::Manual => (Account::Runner, format!("a person must approve: {}", form.usage())),
+        Level::Blocked => {
+            let mut judged = blocked(line, form.risk, Some(plugin), form.reason.clone());
+            judged.form = Some(name);
+            return judged;
+        }
+    };
+    let permit = Permit {
+        program: command.program.clone(),
+        argv: fit.argv.clone(),
+        profile: form.profile,
+        limits: form.limits,
+        account,
+        level: form.level,
+        paths: fit.paths,
+    };
+    Judgement {
+        line: line.to_owned(),
+        verdict: form.level,
+        risk: form.risk,
+        category: plugin.category.clone(),
+        plugin: Some(plugin.name.clone()),
+        form: Some(name),
+        argv: fit.argv,
+        account,
+        reason,
+        permit: Some(permit),
+    }
+}
+
+fn blocked(line: &str, risk: Risk, plugin: Option<&Plugin>, reason: String) -> Judgement {
+    Judgement {
+        line: line.to_owned(),
+        verdict: Level::Blocked,
+        risk,
+        category: plugin.map_or_else(|| "unknown".to_owned(), |p| p.category.clone()),
+        plugin: plugin.map(|p| p.name.clone()),
+        form: None,
+        argv: Vec::new(),
+        account: Account::Reader,
+        reason,
+        permit: None,
+    }
+}

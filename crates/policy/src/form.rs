@@ -1,0 +1,400 @@
+//! One permitted shape of a command's arguments, and whether a line has it.
+
+use std::collections::BTreeMap;
+
+use crate::types::ValueType;
+use crate::{Level, Limits, PathOperand, Profile, Risk};
+
+/// A form: fixed words, options and typed operands.
+#[derive(Debug, Clone)]
+pub struct Form {
+    /// Its name, unique within the command.
+    pub name: String,
+    /// The command that it is a form of.
+    pub command: String,
+    /// What it is for.
+    pub title: String,
+    /// Who may run it.
+    pub level: Level,
+    /// How bad it could be.
+    pub risk: Risk,
+    /// For a blocked form: why, and what to do instead.
+    pub reason: String,
+    /// Lines that it must permit.
+    pub examples: Vec<String>,
+    /// Lines that it must not permit.
+    pub counter_examples: Vec<String>,
+    pub(crate) any: bool,
+    pub(crate) single_dash: bool,
+    pub(crate) items: Vec<Item>,
+    pub(crate) options: Vec<OptionSpec>,
+    pub(crate) require: Vec<usize>,
+    pub(crate) force: Vec<(usize, Vec<String>)>,
+    pub(crate) force_behind_words: bool,
+    pub(crate) profile: Profile,
+    pub(crate) limits: Limits,
+    pub(crate) roots: Roots,
+}
+
+/// A place for words that are no options.
+#[derive(Debug, Clone)]
+pub(crate) enum Item {
+    /// One of these words.
+    Fixed(Vec<String>),
+    /// Values of a type.
+    Operand { ty: ValueType, min: usize, max: usize },
+}
+
+/// An option by all its names.
+#[derive(Debug, Clone)]
+pub(crate) struct OptionSpec {
+    pub(crate) names: Vec<String>,
+    pub(crate) value: OptionValue,
+}
+
+/// What follows an option.
+#[derive(Debug, Clone)]
+pub(crate) enum OptionValue {
+    None,
+    /// `-n5`, `-n 5`, `--lines=5`, `--lines 5`
+    Required(ValueType),
+    /// `--color`, `--color=auto`, `-c5`
+    Optional(ValueType),
+}
+
+/// How far a line fits a form before it fails, and at which word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Misfit {
+    /// Words that fit.
+    pub(crate) fits: usize,
+    /// Which word failed and why.
+    pub(crate) cause: String,
+}
+
+/// A line that has the form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fit {
+    pub(crate) argv: Vec<String>,
+    pub(crate) paths: Vec<PathOperand>,
+}
+
+impl Form {
+    pub(crate) fn named(mut self, command: &str) -> Self {
+        command.clone_into(&mut self.command);
+        self
+    }
+
+    /// How it is written: `systemctl status UNIT...`.
+    pub fn usage(&self) -> String {
+        let mut words = vec![self.command.clone()];
+        for option in &self.require {
+            words.push(self.options[*option].names[0].clone());
+        }
+        if self.any {
+            words.push("...".to_owned());
+        }
+        for item in &self.items {
+            words.push(match item {
+                Item::Fixed(all) => all[0].clone(),
+                Item::Operand { ty, min, max } => {
+                    let name = placeholder(ty);
+                    match (min, max) {
+                        (1, 1) => name,
+                        (0, 1) => format!("[{name}]"),
+                        (0, _) => format!("[{name}...]"),
+                        _ => format!("{name}..."),
+                    }
+                }
+            });
+        }
+        words.join(" ")
+    }
+
+    /// Whether `words` (the command's name first) have this form.
+    pub(crate) fn fit(&self, words: &[String]) -> Result<Fit, Misfit> {
+        if self.any {
+            return Ok(Fit { argv: words.to_vec(), paths: Vec::new() });
+        }
+        let mut scan = Scan {
+            form: self,
+            words,
+            given: vec![false; self.options.len()],
+            operands: Vec::new(),
+            paths: Vec::new(),
+        };
+        scan.options()?;
+        let behind = scan.items()?;
+        for required in &self.require {
+            if !scan.given[*required] {
+                return Err(Misfit {
+                    fits: words.len(),
+                    cause: format!("{} is required", self.options[*required].names[0]),
+                });
+            }
+        }
+        let Scan { given, mut paths, .. } = scan;
+        let mut argv = words.to_vec();
+        let at = if self.force_behind_words { behind } else { 1 };
+        let added: Vec<String> =
+            self.force.iter().filter(|(o, _)| !given[*o]).flat_map(|(_, w)| w.clone()).collect();
+        for path in &mut paths {
+            if path.index >= at {
+                path.index += added.len();
+            }
+        }
+        argv.splice(at..at, added);
+        Ok(Fit { argv, paths })
+    }
+}
+
+fn placeholder(ty: &ValueType) -> String {
+    match ty {
+        ValueType::Unit | ValueType::SafeUnit => "UNIT".to_owned(),
+        ValueType::Container => "CONTAINER".to_owned(),
+        ValueType::Path(_) => "PATH".to_owned(),
+        ValueType::Host => "HOST".to_owned(),
+        ValueType::Ip => "IP".to_owned(),
+        ValueType::Port => "PORT".to_owned(),
+        ValueType::Interface => "INTERFACE".to_owned(),
+        ValueType::Pid => "PID".to_owned(),
+        ValueType::User => "USER".to_owned(),
+        ValueType::Int(..) => "NUMBER".to_owned(),
+        ValueType::Size => "SIZE".to_owned(),
+        ValueType::Duration => "SECONDS".to_owned(),
+        ValueType::Time => "TIME".to_owned(),
+        ValueType::Priority => "PRIORITY".to_owned(),
+        ValueType::Pattern => "PATTERN".to_owned(),
+        ValueType::Name => "NAME".to_owned(),
+        ValueType::Set(words) | ValueType::Enum(words) => words.join("|"),
+        ValueType::Format(_) => "FORMAT".to_owned(),
+    }
+}
+
+/// One pass over the words.
+struct Scan<'a> {
+    form: &'a Form,
+    words: &'a [String],
+    given: Vec<bool>,
+    /// Indices of the words that are no options.
+    operands: Vec<usize>,
+    paths: Vec<PathOperand>,
+}
+
+impl Scan<'_> {
+    fn misfit(&self, at: usize, cause: impl AsRef<str>) -> Misfit {
+        let word = self.words.get(at).map_or("the end", String::as_str);
+        Misfit { fits: at, cause: format!("{word:?}: {}", cause.as_ref()) }
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.form.options.iter().position(|o| o.names.iter().any(|n| n == name))
+    }
+
+    fn options(&mut self) -> Result<(), Misfit> {
+        let mut at = 1;
+        let mut ended = false;
+        while at < self.words.len() {
+            let word = &self.words[at];
+            let dashed = word.len() > 1 && word.starts_with('-');
+            if ended || !(dashed || (self.form.single_dash && self.find(word).is_some())) {
+                self.operands.push(at);
+                at += 1;
+            } else if word == "--" && !self.form.single_dash {
+                ended = true;
+                at += 1;
+            } else if !word.is_ascii() {
+                return Err(self.misfit(at, "an option must be ASCII"));
+            } else if self.form.single_dash || word.starts_with("--") {
+                at = self.long(at)?;
+            } else {
+                at = self.cluster(at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `--name`, `--name=value`, `--name value`, and `-name value` of programs with single dashes.
+    fn long(&mut self, at: usize) -> Result<usize, Misfit> {
+        let word = self.words[at].clone();
+        let (name, attached) = match word.split_once('=') {
+            Some((name, value)) if !self.form.single_dash => (name, Some(value)),
+            _ => (word.as_str(), None),
+        };
+        let option = self.find(name).ok_or_else(|| self.misfit(at, "this option is not permitted here"))?;
+        self.given[option] = true;
+        match (self.form.options[option].value.clone(), attached) {
+            (OptionValue::None | OptionValue::Optional(_), None) => Ok(at + 1),
+            (OptionValue::None, Some(_)) => Err(self.misfit(at, "this option takes no value")),
+            (OptionValue::Required(ty) | OptionValue::Optional(ty), Some(value)) => {
+                self.check(at, &ty, value, false)?;
+                Ok(at + 1)
+            }
+            (OptionValue::Required(ty), None) => self.separate(at, &ty),
+        }
+    }
+
+    /// `-l`, `-la`, `-n5`, `-n 5`
+    fn cluster(&mut self, at: usize) -> Result<usize, Misfit> {
+        let word = self.words[at].clone();
+        // ASCII was checked: bytes are characters.
+        for (index, letter) in word.char_indices().skip(1) {
+            let option = self
+                .find(&format!("-{letter}"))
+                .ok_or_else(|| self.misfit(at, format!("the option -{letter} is not permitted here")))?;
+            self.given[option] = true;
+            let rest = &word[index + 1..];
+            match self.form.options[option].value.clone() {
+                OptionValue::None => {}
+                OptionValue::Required(ty) if rest.is_empty() => return self.separate(at, &ty),
+                OptionValue::Optional(_) if rest.is_empty() => return Ok(at + 1),
+                OptionValue::Required(ty) | OptionValue::Optional(ty) => {
+                    self.check(at, &ty, rest, false)?;
+                    return Ok(at + 1);
+                }
+            }
+        }
+        Ok(at + 1)
+    }
+
+    /// The value of an option as the next word.
+    fn separate(&mut self, at: usize, ty: &ValueType) -> Result<usize, Misfit> {
+        let Some(value) = self.words.get(at + 1).cloned() else {
+            return Err(self.misfit(at, "a value must follow"));
+        };
+        self.check(at + 1, ty, &value, true)?;
+        Ok(at + 2)
+    }
+
+    fn check(&mut self, at: usize, ty: &ValueType, value: &str, whole_word: bool) -> Result<(), Misfit> {
+        ty.check(value).map_err(|cause| self.misfit(at, cause))?;
+        if let ValueType::Path(names) = ty {
+            if !whole_word {
+                return Err(self.misfit(at, "a path must be a word of its own"));
+            }
+            let roots = self.form.roots.confine(names, value).map_err(|cause| self.misfit(at, cause))?;
+            self.paths.push(PathOperand { index: at, roots });
+        }
+        Ok(())
+    }
+
+    /// Gives the operands to the items; the result is the index behind the leading fixed words.
+    fn items(&mut self) -> Result<usize, Misfit> {
+        let items = self.form.items.clone();
+        let mut left: &[usize] = &self.operands.clone();
+        let mut behind = 1;
+        let mut leading = true;
+        for (number, item) in items.iter().enumerate() {
+            match item {
+                Item::Fixed(words) => {
+                    let Some((at, rest)) = left.split_first() else {
+                        return Err(
+                            self.misfit(self.words.len(), format!("{} is missing", words.join(" or ")))
+                        );
+                    };
+                    if !words.contains(&self.words[*at]) {
+                        return Err(self.misfit(*at, format!("expected {}", words.join(" or "))));
+                    }
+                    left = rest;
+                    if leading {
+                        behind = at + 1;
+                    }
+                }
+                Item::Operand { ty, min, max } => {
+                    leading = false;
+                    let later: usize = items[number + 1..].iter().map(Item::least).sum();
+                    let take = left.len().saturating_sub(later).min(*max);
+                    if take < *min {
+                        return Err(self.misfit(self.words.len(), format!("{ty} is missing")));
+                    }
+                    let (mine, rest) = left.split_at(take);
+                    for at in mine {
+                        let value = self.words[*at].clone();
+                        // Behind `--` a word may begin with a dash; no operand ever does.
+                        if value.starts_with('-') {
+                            return Err(self.misfit(*at, "an operand must not begin with '-'"));
+                        }
+                        self.check(*at, ty, &value, true)?;
+                    }
+                    left = rest;
+                }
+            }
+        }
+        match left.first() {
+            None => Ok(behind),
+            Some(at) => Err(self.misfit(*at, "nothing more may stand here")),
+        }
+    }
+}
+
+impl Item {
+    fn least(&self) -> usize {
+        match self {
+            Self::Fixed(_) => 1,
+            Self::Operand { min, .. } => *min,
+        }
+    }
+}
+
+/// Named sets of folders and files, and what is left out of all of them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Roots {
+    named: BTreeMap<String, Vec<String>>,
+    exclude: Vec<String>,
+}
+
+impl Roots {
+    pub(crate) fn new(named: &BTreeMap<String, Vec<String>>, exclude: &[String]) -> Result<Self, String> {
+        for path in named.values().flatten().chain(exclude) {
+            if !path.starts_with('/') || path.contains("..") || path.contains("//") {
+                return Err(format!("root {path:?}: an absolute path is expected; a folder ends with '/'"));
+            }
+        }
+        Ok(Self { named: named.clone(), exclude: exclude.to_vec() })
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Vec<String>> {
+        self.named.get(name)
+    }
+
+    /// The roots beneath which the path lies.
+    fn confine(&self, names: &[String], path: &str) -> Result<Vec<String>, String> {
+        if self.exclude.iter().any(|e| beneath(path, e)) {
+            return Err("this path is never shown".to_owned());
+        }
+        let roots: Vec<String> = names
+            .iter()
+            .filter_map(|n| self.named.get(n))
+            .flatten()
+            .filter(|r| beneath(path, r))
+            .cloned()
+            .collect();
+        if roots.is_empty() {
+            Err(format!("this path lies beneath no permitted root ({})", names.join(", ")))
+        } else {
+            Ok(roots)
+        }
+    }
+}
+
+/// Whether a path is a root or lies beneath it. A root that ends with `/` is a folder with all in it; `{pid}` as a
+/// component stands for a number, `*` at the end of a component for the rest of a name.
+pub(crate) fn beneath(path: &str, root: &str) -> bool {
+    if root == "/" {
+        // The root folder itself; nothing may ever permit all that is beneath it.
+        return path == "/";
+    }
+    let folder = root.ends_with('/');
+    let mut parts = path.trim_end_matches('/').split('/');
+    for want in root.trim_end_matches('/').split('/') {
+        let Some(part) = parts.next() else { return false };
+        let same = match want.strip_suffix('*') {
+            Some(prefix) => part.starts_with(prefix),
+            None if want == "{pid}" => !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()),
+            None => part == want,
+        };
+        if !same {
+            return false;
+        }
+    }
+    folder || parts.next().is_none()
+}

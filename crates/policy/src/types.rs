@@ -1,0 +1,402 @@
+//! What a value may be: the types of options and operands in forms, and of parameters in actions.
+//!
+//! In TOML a type is one string: a name, and after a colon what bounds it (`int:1..1000`, `enum:json|short`,
+//! `path:log`).
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use crate::unicode;
+
+/// The type of a value.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum ValueType {
+    /// A systemd unit, with or without its suffix. Never a pattern.
+    Unit,
+    /// As unit, but not one that people need to get back in: sshd, network, dbus, systemd's own.
+    SafeUnit,
+    /// A container's name or id.
+    Container,
+    /// An absolute path beneath one of the named roots of the plugin.
+    Path(Vec<String>),
+    /// A host name or an IP address.
+    Host,
+    /// An IP address, with an optional prefix length.
+    Ip,
+    /// 1 to 65535.
+    Port,
+    /// A network interface.
+    Interface,
+    /// A process id above 1.
+    Pid,
+    /// A user or group name.
+    User,
+    /// A whole number in a range, both ends included.
+    Int(i64, i64),
+    /// A whole number with an optional sign and unit, for `find -size` and the like.
+    Size,
+    /// A number of seconds, or a number with a unit.
+    Duration,
+    /// A moment: a date with an optional time, `today`, `yesterday`, `now`, `-1h`, `10m`, `1 hour ago`.
+    Time,
+    /// A syslog priority or a range of two.
+    Priority,
+    /// Text to search for or to match names with.
+    Pattern,
+    /// One name: letters, digits, `.`, `_`, `-`, `@`, `+`, `:`.
+    Name,
+    /// Some names separated by commas, each one of the list.
+    Set(Vec<String>),
+    /// One word of the list.
+    Enum(Vec<String>),
+    /// A format for output, of these directives only (`%n`, `{{.Names}}`).
+    Format(Vec<String>),
+}
+
+impl ValueType {
+    /// Checks a value.
+    ///
+    /// # Errors
+    /// What is expected. Paths are checked by their shape only: whether one lies beneath a root is the plugin's to say.
+    pub fn check(&self, value: &str) -> Result<(), String> {
+        unicode::check_operand(value)?;
+        if value.is_empty() || value.len() > 4096 {
+            return Err("it is empty or too long".to_owned());
+        }
+        let ok = match self {
+            Self::Unit => is_unit(value),
+            Self::SafeUnit => is_unit(value) && !is_vital(value),
+            Self::Container => token(value, "_.-", 128),
+            Self::Path(_) => return check_path(value),
+            Self::Host => is_host(value),
+            Self::Ip => is_ip(value),
+            Self::Port => bounded(value, 1, 65535),
+            Self::Interface => token(value, "_.-@:", 15),
+            Self::Pid => bounded(value, 2, 1 << 22),
+            Self::User => token(value, "_.-", 64),
+            Self::Int(min, max) => bounded(value, *min, *max),
+            Self::Size => is_size(value),
+            Self::Duration => is_duration(value),
+            Self::Time => is_time(value),
+            Self::Priority => is_priority(value),
+            Self::Pattern => value.chars().count() <= 512 && !value.starts_with('-'),
+            Self::Name => token(value, "._-@+:", 128),
+            Self::Set(words) => value.split(',').all(|w| words.iter().any(|x| x == w)),
+            Self::Enum(words) => words.iter().any(|w| w == value),
+            Self::Format(directives) => is_format(value, directives),
+        };
+        if ok { Ok(()) } else { Err(format!("expected {self}")) }
+    }
+}
+
+impl fmt::Display for ValueType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unit => f.write_str("a unit"),
+            Self::SafeUnit => f.write_str("a unit that is not vital"),
+            Self::Container => f.write_str("a container"),
+            Self::Path(roots) => write!(f, "an absolute path beneath {}", roots.join(" or ")),
+            Self::Host => f.write_str("a host name or address"),
+            Self::Ip => f.write_str("an IP address"),
+            Self::Port => f.write_str("a port"),
+            Self::Interface => f.write_str("a network interface"),
+            Self::Pid => f.write_str("a process id above 1"),
+            Self::User => f.write_str("a user"),
+            Self::Int(min, max) => write!(f, "a number from {min} to {max}"),
+            Self::Size => f.write_str("a size"),
+            Self::Duration => f.write_str("a duration"),
+            Self::Time => f.write_str("a time"),
+            Self::Priority => f.write_str("a syslog priority"),
+            Self::Pattern => f.write_str("a pattern that does not begin with '-'"),
+            Self::Name => f.write_str("a name"),
+            Self::Set(words) => write!(f, "some of {}", words.join(",")),
+            Self::Enum(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Format(directives) => write!(f, "a format of {}", directives.join(" ")),
+        }
+    }
+}
+
+impl TryFrom<String> for ValueType {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl FromStr for ValueType {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, bounds) = text.split_once(':').map_or((text, None), |(n, b)| (n, Some(b)));
+        let list = || -> Result<Vec<String>, String> {
+            let words: Vec<String> = bounds.unwrap_or_default().split('|').map(str::to_owned).collect();
+            if words.iter().any(String::is_empty) {
+                Err(format!("{name}: words separated by '|' must follow"))
+            } else {
+                Ok(words)
+            }
+        };
+        let bare = |ty: Self| if bounds.is_none() { Ok(ty) } else { Err(format!("{name} takes no bounds")) };
+        match name {
+            "unit" => bare(Self::Unit),
+            "safe-unit" => bare(Self::SafeUnit),
+            "container" => bare(Self::Container),
+            "path" => list().map(Self::Path),
+            "host" => bare(Self::Host),
+            "ip" => bare(Self::Ip),
+            "port" => bare(Self::Port),
+            "interface" => bare(Self::Interface),
+            "pid" => bare(Self::Pid),
+            "user" => bare(Self::User),
+            "int" => {
+                let (min, max) =
+                    bounds.and_then(|b| b.split_once("..")).ok_or("int: MIN..MAX must follow")?;
+                let number = |n: &str| n.parse::<i64>().map_err(|_| format!("int: {n:?} is no number"));
+                let (min, max) = (number(min)?, number(max)?);
+                if min <= max { Ok(Self::Int(min, max)) } else { Err("int: the range is empty".to_owned()) }
+            }
+            "size" => bare(Self::Size),
+            "duration" => bare(Self::Duration),
+            "time" => bare(Self::Time),
+            "priority" => bare(Self::Priority),
+            "pattern" => bare(Self::Pattern),
+            "name" => bare(Self::Name),
+            "set" => list().map(Self::Set),
+            "enum" => list().map(Self::Enum),
+            "format" => list().map(Self::Format),
+            _ => Err(format!("{name:?} is no type")),
+        }
+    }
+}
+
+fn token(value: &str, extra: &str, max: usize) -> bool {
+    value.len() <= max
+        && value.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        && value.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
+}
+
+fn bounded(value: &str, min: i64, max: i64) -> bool {
+    let plain = value.bytes().all(|b| b.is_ascii_digit())
+        || value.strip_prefix('-').is_some_and(|v| v.bytes().all(|b| b.is_ascii_digit()));
+    plain && value.parse().is_ok_and(|n: i64| (min..=max).contains(&n))
+}
+
+fn is_unit(value: &str) -> bool {
+    token(value, ":_.-@\\", 255)
+}
+
+/// Units without which nobody gets in, or the machine goes down.
+fn is_vital(value: &str) -> bool {
+    const VITAL: [&str; 12] = [
+        "ssh",
+        "sshd",
+        "dbus",
+        "dbus-broker",
+        "network",
+        "networking",
+        "NetworkManager",
+        "init",
+        "cloud-init",
+        "wpa_supplicant",
+        "polkit",
+        "firewalld",
+    ];
+    let (stem, suffix) = value.rsplit_once('.').unwrap_or((value, "service"));
+    let stem = stem.split('@').next().unwrap_or(stem);
+    matches!(suffix, "target" | "slice" | "scope" | "mount" | "swap" | "automount" | "device")
+        || stem.starts_with("systemd-")
+        || VITAL.contains(&stem)
+}
+
+fn check_path(value: &str) -> Result<(), String> {
+    let plain =
+        value.starts_with('/') && !value.contains("//") && !value.contains('\\') && !value.contains('%');
+    let clean = value.split('/').all(|part| part != ".." && part != ".");
+    if plain && clean {
+        Ok(())
+    } else {
+        Err("expected an absolute path without '.', '..', '//', '\\' or '%'".to_owned())
+    }
+}
+
+fn is_host(value: &str) -> bool {
+    let label = |l: &str| {
+        !l.is_empty()
+            && l.len() <= 63
+            && l.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+            && !l.starts_with('-')
+    };
+    is_address(value) || (value.len() <= 253 && value.trim_end_matches('.').split('.').all(label))
+}
+
+fn is_address(value: &str) -> bool {
+    IpAddr::from_str(value).is_ok()
+}
+
+fn is_ip(value: &str) -> bool {
+    let (address, prefix) = value.split_once('/').map_or((value, None), |(a, p)| (a, Some(p)));
+    let fits = |max| prefix.is_none_or(|p| bounded(p, 0, max));
+    (Ipv4Addr::from_str(address).is_ok() && fits(32)) || (Ipv6Addr::from_str(address).is_ok() && fits(128))
+}
+
+fn is_size(value: &str) -> bool {
+    let digits = value.trim_start_matches(['+', '-']).trim_end_matches(|c: char| "bcwkMGTKB".contains(c));
+    value.len() <= 20
+        && !digits.is_empty()
+        && digits.bytes().all(|b| b.is_ascii_digit())
+        && value.len() - digits.len() <= 3
+}
+
+fn is_duration(value: &str) -> bool {
+    let unit = value.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    value.len() <= 12
+        && value.starts_with(|c: char| c.is_ascii_digit())
+        && matches!(unit, "" | "ms" | "s" | "m" | "h" | "d" | "min")
+}
+
+fn is_time(value: &str) -> bool {
+    let words = ["today", "yesterday", "now", "boot", "recent", "this-week"];
+    let shape = |c: char| c.is_ascii_digit() || "-:. TZ+,/".contains(c);
+    let relative = |v: &str| {
+        let v = v.strip_suffix(" ago").unwrap_or(v).trim_start_matches('-');
+        let number = v.trim_end_matches(|c: char| c.is_ascii_lowercase()).trim_end();
+        let unit = v.get(number.len()..).unwrap_or_default().trim();
+        let units = [
+            "s", "sec", "second", "seconds", "m", "min", "minute", "minutes", "h", "hour", "hours", "d",
+            "day", "days", "w", "week", "weeks",
+        ];
+        !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) && units.contains(&unit)
+    };
+    value.len() <= 40
+        && (words.contains(&value)
+            || relative(value)
+            || (value.starts_with(|c: char| c.is_ascii_digit()) && value.chars().all(shape)))
+}
+
+fn is_priority(value: &str) -> bool {
+    const NAMES: [&str; 9] = ["emerg", "alert", "crit", "err", "error", "warning", "notice", "info", "debug"];
+    value.splitn(2, "..").all(|p| NAMES.contains(&p) || bounded(p, 0, 7))
+}
+
+/// Every directive of the value must be of the list; what stands between is plain text. Words of the list that are no
+/// directives are prefixes, of which the value must have one.
+fn is_format(value: &str, directives: &[String]) -> bool {
+    let prefixes: Vec<&String> = directives.iter().filter(|d| !d.starts_with(['%', '{', '\\'])).collect();
+    if value.len() > 512 || (!prefixes.is_empty() && !prefixes.iter().any(|p| value.starts_with(p.as_str())))
+    {
+        return false;
+    }
+    let mut rest = value;
+    while let Some(at) = rest.find(['%', '{', '\\']) {
+        let from = &rest[at..];
+        let Some(hit) = directives.iter().filter(|d| from.starts_with(d.as_str())).map(String::len).max()
+        else {
+            return false;
+        };
+        rest = &from[hit..];
+    }
+    !rest.contains('}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(ty: &str, value: &str) -> bool {
+        ty.parse::<ValueType>().unwrap().check(value).is_ok()
+    }
+
+    #[test]
+    fn values_that_are_permitted() {
+        for (ty, value) in [
+            ("unit", "nginx.service"),
+            ("unit", "getty@tty1"),
+            ("unit", "dev-sda1.device"),
+            ("safe-unit", "nginx"),
+            ("container", "web_1"),
+            ("path:log", "/var/log/nginx/"),
+            ("host", "example.com"),
+            ("host", "2001:db8::1"),
+            ("ip", "10.0.0.0/8"),
+            ("port", "443"),
+            ("interface", "eth0.5"),
+            ("pid", "1234"),
+            ("int:-10..10", "-1"),
+            ("size", "+100M"),
+            ("duration", "0.5"),
+            ("duration", "10m"),
+            ("time", "1 hour ago"),
+            ("time", "2026-11-22 10:00"),
+            ("time", "-1h"),
+            ("time", "10m"),
+            ("priority", "err"),
+            ("priority", "0..3"),
+            ("pattern", "échec"),
+            ("set:a|b", "a,b"),
+            ("enum:json|short", "json"),
+            ("format:%n|%s", "%n: %s"),
+            ("format:{{.Names}}", "{{.Names}} x"),
+            ("format:+|%Y", "+%Y"),
+            ("format:name=|id=", "name=web"),
+        ] {
+            assert!(check(ty, value), "{ty} {value}");
+        }
+    }
+
+    #[test]
+    fn values_that_are_not() {
+        for (ty, value) in [
+            ("unit", "--host=root@evil"),
+            ("unit", "*.service"),
+            ("unit", "/etc/x.service"),
+            ("safe-unit", "sshd"),
+            ("safe-unit", "ssh.service"),
+            ("safe-unit", "poweroff.target"),
+            ("safe-unit", "systemd-journald"),
+            ("safe-unit", "sshd@1"),
+            ("container", "-a"),
+            ("path:log", "/var/log/../x"),
+            ("path:log", "var/log"),
+            ("path:log", "/var/log/..%2f"),
+            ("path:log", "/var/./log"),
+            ("path:log", "/var//log"),
+            ("host", "-x"),
+            ("host", "a b"),
+            ("pid", "1"),
+            ("pid", "-1"),
+            ("pid", "0"),
+            ("port", "0"),
+            ("int:1..10", "11"),
+            ("int:1..10", "+1"),
+            ("int:1..10", "1e1"),
+            ("size", "-delete"),
+            ("time", "-delete"),
+            ("priority", "x"),
+            ("pattern", "-f"),
+            ("set:a|b", "a,c"),
+            ("enum:a", "ab"),
+            ("format:%n", "%n%s"),
+            ("format:{{.Names}}", "{{.Config.Env}}"),
+            ("format:%n", "\\n"),
+            ("format:+|%Y", "01010000"),
+            ("format:+|%Y", "%Y"),
+            ("user", "-root"),
+            ("unit", ""),
+            ("name", "a b"),
+        ] {
+            assert!(!check(ty, value), "{ty} {value}");
+        }
+    }
+
+    #[test]
+    fn wrong_types_are_errors() {
+        for ty in
+            ["", "nothing", "int", "int:5..1", "int:a..b", "unit:x", "enum", "enum:", "enum:a||b", "path"]
+        {
+            assert!(ty.parse::<ValueType>().is_err(), "{ty}");
+        }
+    }
+}
