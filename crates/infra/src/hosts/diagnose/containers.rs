@@ -1,0 +1,64 @@
+//! Containers that ended badly, restart or are unhealthy.
+
+use serde::Deserialize;
+
+use super::{Check, Checked, Finding, Ground, Severity};
+use crate::hosts::hygiene::one_line;
+use crate::hosts::reader::Failure;
+
+/// More findings say no more.
+const MAX_FINDINGS: usize = 10;
+
+/// A row of `podman ps`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Container {
+    #[serde(default)]
+    names: Option<Vec<String>>,
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    image: String,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    status: String,
+    #[serde(default)]
+    exit_code: i64,
+}
+
+pub(super) async fn check(ground: Ground<'_>) -> Result<Checked, Failure> {
+    let found: Vec<Container> = ground.asker.json(&["podman", "ps", "--all", "--format", "json"]).await?;
+    let findings = found.iter().filter_map(|c| judge(c, ground)).take(MAX_FINDINGS).collect();
+    Ok(Checked { findings, errors: Vec::new() })
+}
+
+fn judge(container: &Container, ground: Ground<'_>) -> Option<Finding> {
+    let state = container.state.to_ascii_lowercase();
+    let (severity, what) = match state.as_str() {
+        "restarting" => (Severity::Critical, "restarts again and again".to_owned()),
+        "dead" | "removing" | "stopping" | "unknown" => (Severity::Warning, format!("is {state}")),
+        "exited" | "stopped" if container.exit_code != 0 => {
+            (Severity::Critical, format!("exited with status {}{}", container.exit_code, exit_meaning(container.exit_code)))
+        }
+        _ if container.status.contains("(unhealthy)") => (Severity::Critical, "runs, but its health check fails".to_owned()),
+        _ => return None,
+    };
+    let name = container.names.as_ref().and_then(|n| n.first()).map_or(container.id.as_str(), String::as_str);
+    let subject = one_line(name, 128);
+    let evidence = vec![one_line(&format!("{} {}", container.image, container.status), 200)];
+    let suggestion = ground.remedies.of_container(&subject);
+    Some(Finding { severity, check: Check::Containers, subject, what, evidence, suggestion })
+}
+
+fn exit_meaning(code: i64) -> &'static str {
+    match code {
+        125 => " (podman could not start it)",
+        126 => " (its command cannot be executed)",
+        127 => " (its command was not found)",
+        137 => " (killed, often for lack of memory)",
+        139 => " (crashed)",
+        143 => " (ended by request)",
+        _ => "",
+    }
+}
