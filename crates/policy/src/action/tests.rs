@@ -1,107 +1,191 @@
 use super::*;
 
-const GOOD: &str = r#"
-name = "restart_container"
-title = "t"
-description = "d"
+const WHOLE: &str = r#"
+name = "mend"
+title = "Mend"
+description = "Mends."
 risk = "medium"
+approvals = 2
+timeout_seconds = 5
+units = ["demo.service"]
 [params.container]
 type = "container"
-[params.wait]
-type = "int:1..60"
+description = "Which."
+[params.note]
+type = "name"
 optional = true
+description = "What for."
 [[precheck]]
-argv = ["podman", "inspect", "--format", "{{index .Config.Labels \"X\"}}", "{container}"]
+argv = ["podman", "inspect", "--format", "{{.State.Status}}", "{container}"]
+expect = { stdout = "running" }
+[[precheck]]
+argv = ["podman", "inspect", "--format", "{{.Unit}}", "{container}"]
 capture = { name = "unit", type = "unit", empty = true }
 [[run]]
 argv = ["systemctl", "restart", "{unit}"]
 when = { var = "unit", is = "set" }
 [[run]]
-argv = ["podman", "restart", "--time={wait}", "{container}"]
+argv = ["podman", "restart", "{container}"]
 when = { var = "unit", is = "empty" }
+timeout_seconds = 30
+[[run]]
+argv = ["logger", "--tag=x-{note}"]
+when = { var = "note", is = "set" }
+[[verify]]
+argv = ["podman", "inspect", "{container}"]
+retry = { seconds = 20, every_ms = 500 }
 "#;
 
 fn params(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn whole() -> Action {
+    Action::parse("mend.toml", WHOLE).unwrap()
+}
+
+fn words(step: &Step, vars: &Vars) -> String {
+    step.argv(vars).unwrap().join(" ")
 }
 
 #[test]
-fn values_fill_words_and_templates_of_programs_stay() {
-    let action = Action::parse("f", GOOD).unwrap();
-    let mut bound = action.bind(&params(&[("container", "web"), ("wait", "5")])).unwrap();
-    assert_eq!(bound.argv(&action.precheck[0])[3..], ["{{index .Config.Labels \"X\"}}", "web"]);
-    assert!(!bound.applies(&action.run[0]) && bound.applies(&action.run[1]));
-    assert_eq!(bound.argv(&action.run[1]), ["podman", "restart", "--time=5", "web"]);
-    bound.capture(action.precheck[0].capture.as_ref().unwrap(), "web.service\n").unwrap();
-    assert!(bound.applies(&action.run[0]) && !bound.applies(&action.run[1]));
-    assert_eq!(bound.argv(&action.run[0]), ["systemctl", "restart", "web.service"]);
+fn steps_are_filled_and_braces_stay() {
+    let action = whole();
+    let bound = action.bind(&params(&[("container", "web")])).unwrap();
+    assert_eq!(words(&action.precheck[0], bound.vars()), "podman inspect --format {{.State.Status}} web");
+    let mut vars = bound.vars().clone();
+    assert!(!action.run[0].applies(&vars) && action.run[1].applies(&vars));
+    vars.insert("unit".into(), "web.service".into());
+    assert!(action.run[0].applies(&vars) && !action.run[1].applies(&vars));
+    assert_eq!(words(&action.run[0], &vars), "systemctl restart web.service");
+    assert_eq!((action.run[0].timeout_seconds, action.run[1].timeout_seconds), (5, 30));
 }
 
 #[test]
-fn a_value_never_becomes_an_option_or_two_words() {
-    let action = Action::parse("f", GOOD).unwrap();
-    for bad in ["-a", "--all", "a b", "", "a\nb", "../x", "$(id)"] {
-        assert!(action.bind(&params(&[("container", bad)])).is_err(), "{bad:?}");
-    }
-    let mut bound = action.bind(&params(&[("container", "web")])).unwrap();
-    for bad in ["-x", "a b", "*"] {
-        assert!(bound.capture(action.precheck[0].capture.as_ref().unwrap(), bad).is_err(), "{bad:?}");
-    }
-}
-
-#[test]
-fn missing_and_unknown_parameters_are_named() {
-    let action = Action::parse("f", GOOD).unwrap();
-    assert!(action.bind(&params(&[])).unwrap_err().to_string().contains("container"));
-    assert!(
-        action.bind(&params(&[("container", "web"), ("x", "y")])).unwrap_err().to_string().contains("\"x\"")
+fn a_person_reads_every_step_that_may_run() {
+    let action = whole();
+    let bound = action.bind(&params(&[("container", "web")])).unwrap();
+    let lines: Vec<String> = bound.lines().map(|(phase, argv)| format!("{phase}: {}", argv.join(" "))).collect();
+    assert_eq!(
+        lines[2..],
+        ["run: systemctl restart {unit}", "run: podman restart web", "verify: podman inspect web"]
     );
+    let bound = action.bind(&params(&[("container", "web"), ("note", "n1")])).unwrap();
+    assert!(bound.lines().any(|(_, argv)| argv.join(" ") == "logger --tag=x-n1"));
 }
 
 #[test]
-fn what_a_person_reads_names_the_capture() {
-    let action = Action::parse("f", GOOD).unwrap();
-    let lines: Vec<_> = action.bind(&params(&[("container", "web")])).unwrap().lines().collect();
-    assert_eq!(lines.len(), 3, "both ways are shown: {lines:?}");
-    assert!(lines.contains(&(Phase::Run, vec!["systemctl".into(), "restart".into(), "{unit}".into()])));
-}
-
-#[test]
-fn wrong_files_are_refused_with_their_line() {
-    for (from, to, line) in [
-        ("risk = \"medium\"", "risk = \"mild\"", 5),
-        ("title = \"t\"", "titel = \"t\"", 3),
-        ("argv = [\"systemctl\", \"restart\", \"{unit}\"]", "argv = [\"/bin/sh\", \"-c\", \"x\"]", 15),
-        ("\"{container}\"]\nwhen", "\"{other}\"]\nwhen", 18),
+fn parameters_are_typed_and_never_options() {
+    let action = whole();
+    for (pairs, cause) in [
+        (vec![], "is missing"),
+        (vec![("container", "web"), ("run_as", "root")], "no such parameter"),
+        (vec![("container", "-a")], "begin with '-'"),
+        (vec![("container", "--all")], "begin with '-'"),
+        (vec![("container", "a b")], "container"),
+        (vec![("container", "web;id")], "container"),
+        (vec![("container", "")], ""),
+        (vec![("container", "web"), ("note", "../x")], ""),
     ] {
-        let error = Action::parse("f.toml", &GOOD.replace(from, to)).unwrap_err();
-        assert_eq!((error.file.as_str(), error.line), ("f.toml", line), "{error}");
+        let error = action.bind(&params(&pairs)).unwrap_err().to_string();
+        assert!(error.contains(cause), "{pairs:?}: {error}");
     }
-    let no_run = GOOD.replace("[[run]]", "[[verify]]");
-    assert!(Action::parse("f", &no_run).unwrap_err().cause.contains("[[run]]"));
+}
+
+#[test]
+fn a_capture_never_becomes_an_option() {
+    let action = whole();
+    let vars = params(&[("container", "web"), ("unit", "--force")]);
+    assert!(action.run[0].argv(&vars).unwrap_err().contains("'-'"));
+    assert!(action.run[0].argv(&params(&[("unit", "")])).unwrap_err().contains("not set"));
+}
+
+#[test]
+fn expectations_say_what_they_miss() {
+    let vars = params(&[("before", "abc")]);
+    let expect = Expect { stdout: Some("active".into()), ..Expect::default() };
+    assert_eq!(expect.misses(Some(0), " active\n", &vars), None);
+    assert!(expect.misses(Some(3), "active", &vars).unwrap().contains("exit 3"));
+    assert!(expect.misses(None, "active", &vars).unwrap().contains("killed"));
+    assert!(expect.misses(Some(0), "inactive", &vars).unwrap().contains("inactive"));
+    let expect = Expect { differs: Some("before".into()), ..Expect::default() };
+    assert_eq!(expect.misses(Some(0), "xyz\n", &vars), None);
+    assert!(expect.misses(Some(0), "abc\n", &vars).is_some() && expect.misses(Some(0), "\n", &vars).is_some());
+    let expect = Expect { stdout_contains: Some("b".into()), ..Expect::default() };
+    assert!(expect.misses(Some(0), "abc", &vars).is_none() && expect.misses(Some(0), "ac", &vars).is_some());
 }
 
 #[test]
 fn the_plan_is_the_digest_of_the_bytes() {
-    let (a, b) = (Action::parse("f", GOOD).unwrap(), Action::parse("f", &format!("{GOOD} ")).unwrap());
-    assert_eq!(a.plan().len(), 64);
-    assert_ne!(a.plan(), b.plan());
+    assert_eq!(whole().plan().len(), 64);
+    assert_ne!(Action::parse("x", &format!("{WHOLE}\n")).unwrap().plan(), whole().plan());
 }
 
 #[test]
-fn the_built_in_actions_are_sound() {
+fn wrong_files_are_refused_with_their_place() {
+    for (from, to, line, cause) in [
+        ("name = \"mend\"", "name = \"Mend it\"", 1, "action name"),
+        ("risk = \"medium\"", "risk = \"mild\"", 5, "mild"),
+        ("approvals = 2", "approvals = 0", 1, "approvals"),
+        ("approvals = 2", "aprovals = 2", 6, "aprovals"),
+        ("type = \"container\"", "type = \"anything\"", 10, "anything"),
+        ("\"restart\", \"{unit}\"", "\"restart\", \"{other}\"", 22, "other"),
+        ("\"restart\", \"{unit}\"", "\"restart\", \"{\"", 22, "brace"),
+        ("[\"podman\", \"restart\"", "[\"/usr/bin/podman\", \"restart\"", 25, "bare program name"),
+        ("[\"podman\", \"restart\"", "[\"{container}\", \"restart\"", 25, "bare program name"),
+        ("when = { var = \"note\", is = \"set\" }", "", 29, "may be empty"),
+        ("retry = { seconds = 20,", "retry = { seconds = 2000,", 32, "retry"),
+        ("retry = {", "already_ok = true\nretry = {", 32, "already_ok"),
+        ("timeout_seconds = 5", "timeout_seconds = 0", 1, "timeout_seconds"),
+        ("units = [\"demo.service\"]", "units = [\"a b\"]", 1, "unit"),
+    ] {
+        assert!(WHOLE.contains(from), "{from}");
+        let error = Action::parse("f.toml", &WHOLE.replacen(from, to, 1)).unwrap_err();
+        assert!(error.cause.contains(cause), "{to}: {error}");
+        assert!(error.line.abs_diff(line) <= 1, "{to}: {error}, not line {line}");
+        assert!(error.to_string().starts_with(&format!("f.toml:{}: ", error.line)));
+    }
+    let unverified = WHOLE.split("[[verify]]").next().unwrap();
+    assert!(Action::parse("f", unverified).unwrap_err().cause.contains("verify"));
+}
+
+#[test]
+fn built_in_actions_are_whole() {
     let actions = Actions::builtin().unwrap();
+    let names: Vec<&str> = actions.iter().map(|action| action.name.as_str()).collect();
     for name in [
-        "restart_unbound",
+        "flush_dns_cache",
+        "reboot_system",
         "reload_caddy",
         "restart_caddy",
-        "flush_dns_cache",
         "restart_container",
+        "restart_unbound",
         "rotate_logs",
-        "reboot_system",
     ] {
-        let action = actions.get(name).unwrap_or_else(|| panic!("{name} is missing"));
-        assert!(!action.verify.is_empty(), "{name} does not prove its outcome");
+        assert!(names.contains(&name), "{name}");
     }
     assert_eq!(actions.get("reboot_system").unwrap().approvals, 2);
+    for action in &actions {
+        assert!(!action.precheck.is_empty() && !action.description.is_empty(), "{}", action.name);
+    }
+}
+
+#[test]
+fn a_container_of_a_unit_is_restarted_through_its_unit() {
+    let actions = Actions::builtin().unwrap();
+    let action = actions.get("restart_container").unwrap();
+    let run = |unit: &str| -> Vec<String> {
+        let vars = params(&[("container", "web"), ("name", "web"), ("unit", unit)]);
+        action.run.iter().filter(|step| step.applies(&vars)).map(|step| words(step, &vars)).collect()
+    };
+    assert_eq!(run(""), ["podman restart web"]);
+    assert_eq!(run("container-web.service"), ["systemctl restart container-web.service"]);
+}
+
+#[test]
+fn two_actions_cannot_share_a_name() {
+    let twice = [("a.toml".to_owned(), WHOLE.to_owned()), ("b.toml".to_owned(), WHOLE.to_owned())];
+    let error = Actions::with_files(twice).unwrap_err();
+    assert_eq!(error.file, "b.toml");
+    assert!(error.cause.contains("mend"));
 }

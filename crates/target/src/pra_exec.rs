@@ -1,0 +1,82 @@
+//! `pra-exec`: the login shell and forced command of `pra-runner`. It takes a grant from stdin and hands it to
+//! `sudo -n pra-run`; nothing else.
+
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+use grant::{Code, Refusal};
+use session::envelope::MAX_ENVELOPE;
+
+use crate::wrapper::Invocation;
+use crate::{EXIT_REFUSED, Paths, pra_run, request, syslog};
+
+const NAME: &str = "pra-exec";
+/// The only request.
+const WORD: &str = "grant";
+
+/// Serves one request; the result is the exit status.
+pub fn main(paths: &Paths, invocation: &Invocation) -> u8 {
+    match request(paths, invocation) {
+        Ok(envelope) if paths.system => sudo(&envelope),
+        Ok(envelope) => pra_run::main(paths, &envelope),
+        Err(refusal) => {
+            let line =
+                format!("verdict=blocked code={} reason={}", refusal.code, syslog::field(&refusal.message));
+            let _ = syslog::write(paths, NAME, true, &line);
+            eprintln!("{NAME}: blocked: {}", refusal.message);
+            println!("{}", pra_run::refusal_json(None, &refusal));
+            EXIT_REFUSED
+        }
+    }
+}
+
+fn request(paths: &Paths, invocation: &Invocation) -> Result<Vec<u8>, Refusal> {
+    let line = request::line(Paths::PRA_EXEC, &invocation.arguments, invocation.original.clone())
+        .map_err(|cause| Refusal::new(Code::Malformed, cause))?;
+    if line != WORD {
+        return Err(Refusal::new(
+            Code::ActionMismatch,
+            "the only request is `grant`, with a signed grant on stdin: what runs comes from the grant alone",
+        ));
+    }
+    let client = invocation.client.as_deref().unwrap_or("unknown");
+    syslog::write(paths, NAME, false, &format!("client={} request=grant", syslog::field(client)))
+        .map_err(|e| Refusal::new(Code::AuditUnavailable, format!("no log record could be written: {e}")))?;
+    let mut envelope = Vec::new();
+    let most = u64::try_from(MAX_ENVELOPE).unwrap_or(u64::MAX) + 1;
+    std::io::stdin()
+        .take(most)
+        .read_to_end(&mut envelope)
+        .map_err(|e| Refusal::new(Code::Malformed, format!("stdin: {e}")))?;
+    if envelope.len() > MAX_ENVELOPE {
+        return Err(Refusal::new(Code::TooLarge, format!("a grant has at most {MAX_ENVELOPE} bytes")));
+    }
+    Ok(envelope)
+}
+
+fn sudo(envelope: &[u8]) -> u8 {
+    let failed = |cause: String| {
+        eprintln!("{NAME}: {cause}");
+        1
+    };
+    let child = Command::new("/usr/bin/sudo")
+        .args(["-n", "--", Paths::PRA_RUN])
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LANG", "C.UTF-8")
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(e) => return failed(format!("sudo: {e}")),
+    };
+    if let Some(mut stdin) = child.stdin.take() {
+        // pra-run refuses what it does not get whole.
+        let _ = stdin.write_all(envelope);
+    }
+    match child.wait() {
+        Ok(status) => status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1),
+        Err(e) => failed(format!("sudo: {e}")),
+    }
+}

@@ -1,0 +1,225 @@
+//! `pra-run`: verifies a grant and runs exactly what it says, once, as root.
+//!
+//! The order, each step with its own refusal code: size, envelope, signatures over the raw bytes, persons, strict parse, target,
+//! time, action with its typed parameters, digests, claim of the nonce, audit record; then the steps. Nothing that comes with
+//! the request but the signed statement decides what runs.
+
+mod claim;
+mod steps;
+
+use std::io::Read;
+
+use grant::{Code, Envelope, Kind, Refusal, Rules, Statement, Verified};
+use ledger::file::FileLedger;
+use policy::Permit;
+use policy::action::Bound;
+use serde::Serialize;
+use serde_json::{Value, json};
+use session::envelope::{self, MAX_ENVELOPE};
+
+use crate::config::{self, Config};
+use crate::{EXIT_REFUSED, Paths, describe, now_ms};
+
+pub use claim::initialise;
+
+use claim::Claims;
+use steps::StepResult;
+
+/// Refusals are recorded up to this size of the log: who floods it with wrong grants shall not fill the disk.
+const REFUSALS_UP_TO: u64 = 64 << 20;
+
+/// What became of a grant, as it is printed.
+#[derive(Debug, Clone, Serialize)]
+struct Answer {
+    proposal: Option<String>,
+    outcome: &'static str,
+    code: String,
+    message: String,
+    steps: Vec<StepResult>,
+    audit: Option<Value>,
+}
+
+/// Reads the envelope from stdin; the result is the exit status.
+pub fn from_stdin(paths: &Paths) -> u8 {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(MAX_ENVELOPE).unwrap_or(u64::MAX) + 1;
+    if let Err(e) = std::io::stdin().take(most).read_to_end(&mut bytes) {
+        eprintln!("pra-run: stdin: {e}");
+        return 1;
+    }
+    main(paths, &bytes)
+}
+
+/// Serves one envelope: prints the result as one line of JSON; the result is the exit status.
+pub fn main(paths: &Paths, envelope: &[u8]) -> u8 {
+    let mut out = Vec::new();
+    let status = serve(paths, envelope, now_ms() / 1000, &mut out);
+    // The caller may have gone; what was done is done and recorded.
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), &out);
+    status
+}
+
+/// As [`main`], with the clock as a parameter (unix seconds) and the JSON line into `out`.
+pub fn serve(paths: &Paths, envelope: &[u8], now: i64, out: &mut Vec<u8>) -> u8 {
+    let mut proposal = None;
+    let (text, status) = match decide(paths, envelope, now, &mut proposal) {
+        Ok(answer) => {
+            let status = u8::from(answer.outcome == "failed");
+            (serde_json::to_string(&answer).unwrap_or_default(), status)
+        }
+        Err(refusal) => {
+            record_refusal(paths, proposal.as_deref(), &refusal);
+            eprintln!("pra-run: refused: {}: {}", refusal.code, refusal.message);
+            (refusal_json(proposal, &refusal), EXIT_REFUSED)
+        }
+    };
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'\n');
+    status
+}
+
+/// The result of a refusal.
+pub(crate) fn refusal_json(proposal: Option<String>, refusal: &Refusal) -> String {
+    let answer = Answer {
+        proposal,
+        outcome: "refused",
+        code: refusal.code.to_string(),
+        message: refusal.message.clone(),
+        steps: Vec::new(),
+        audit: None,
+    };
+    serde_json::to_string(&answer).unwrap_or_default()
+}
+
+fn refuse(code: Code, message: impl Into<String>) -> Refusal {
+    Refusal::new(code, message)
+}
+
+/// What a statement asks to run, checked.
+enum Plan<'a> {
+    Action(Bound<'a>),
+    Command(Box<Permit>),
+}
+
+fn decide(paths: &Paths, bytes: &[u8], now: i64, proposal: &mut Option<String>) -> Result<Answer, Refusal> {
+    let wrong = |cause: String| refuse(Code::Config, cause);
+    if paths.system && !rustix::process::geteuid().is_root() {
+        return Err(refuse(Code::Config, "pra-run must be root: the sudo rule for pra-runner is missing"));
+    }
+    let config = Config::load(paths).map_err(wrong)?;
+    let approvers = config::approvers(paths).map_err(wrong)?;
+    let catalogue = config::catalogue(paths).map_err(wrong)?;
+    let actions = config::actions(paths).map_err(wrong)?;
+    let (machine_id, _) = describe::identity(paths).map_err(wrong)?;
+    let claims = Claims::open(paths)?;
+    let high_water = claims.high_water()?;
+
+    let parts = envelope::split(bytes)
+        .map_err(|e| refuse(e.code().parse().unwrap_or(Code::Malformed), e.to_string()))?;
+    let envelope = Envelope::new(parts.statement, &parts.armors)?;
+    let rules = Rules {
+        tenant: config.tenant.clone(),
+        host: config.host_name(),
+        machine_id,
+        max_lifetime: config.approval.max_lifetime_seconds,
+        skew: 30,
+        application: config.approval.application.clone(),
+    };
+    let threshold = |s: &Statement| {
+        *proposal = Some(s.proposal.clone());
+        config.threshold(actions.get(&s.action).filter(|_| s.kind != Kind::Command))
+    };
+    let threshold = std::cell::RefCell::new(threshold);
+    let Verified { statement, approvals } =
+        grant::verify(&envelope, &approvers, &rules, |s| (threshold.borrow_mut())(s), now, high_water)?;
+
+    let plan = match statement.kind {
+        Kind::Procedure => return Err(refuse(Code::UnknownAction, "this target runs no procedures")),
+        Kind::Action => {
+            let action = actions.get(&statement.action).ok_or_else(|| {
+                refuse(Code::UnknownAction, format!("this target has no action {}", statement.action))
+            })?;
+            let bound = action.bind(&statement.params).map_err(|e| refuse(Code::BadParams, e.to_string()))?;
+            if action.plan() != statement.plan {
+                let message =
+                    format!("the definition of {} here is not the one that was signed", statement.action);
+                return Err(refuse(Code::PlanChanged, message));
+            }
+            Plan::Action(bound)
+        }
+        Kind::Command => {
+            let judged = catalogue.judge(&policy::lex::quote(&statement.argv));
+            let permit = judged.permit.filter(|p| config::runnable(p.level) && p.argv == statement.argv);
+            Plan::Command(Box::new(permit.ok_or_else(|| refuse(Code::Blocked, judged.reason))?))
+        }
+    };
+    if catalogue.digest() != statement.policy {
+        return Err(refuse(Code::PolicyChanged, "the policy here is not the one that was signed"));
+    }
+
+    let log = open_log(paths)?;
+    claims.claim(&statement, now.max(high_water))?;
+    let persons: Vec<Value> = approvals
+        .iter()
+        .map(|a| json!({ "person": a.person, "key": a.key_fingerprint, "user_verified": a.user_verified }))
+        .collect();
+    let start = json!({
+        "proposal": statement.proposal, "tenant": statement.tenant, "host": statement.host, "kind": statement.kind, "action": statement.action,
+        "params": statement.params, "argv": statement.argv, "nonce": statement.nonce, "proposed_by": statement.proposed_by,
+        "approvals": persons, "statement_sha256": crate::hex(ring::digest::digest(&ring::digest::SHA256, parts.statement).as_ref()),
+    });
+    log.append("start", &start, now_ms()).map_err(|e| refuse(Code::AuditUnavailable, e.to_string()))?;
+    Ok(execute(paths, &log, &statement, plan))
+}
+
+fn execute(paths: &Paths, log: &FileLedger, statement: &Statement, plan: Plan<'_>) -> Answer {
+    let run = match plan {
+        Plan::Action(bound) => steps::run_action(paths, &bound),
+        Plan::Command(permit) => steps::run_command(paths, &permit),
+    };
+    let result = json!({
+        "proposal": statement.proposal, "outcome": run.word, "code": run.code, "message": run.message, "steps": run.steps,
+    });
+    let audit = match log.append("result", &result, now_ms()) {
+        Ok(head) => Some(json!(head)),
+        Err(e) => {
+            eprintln!("pra-run: the result could not be recorded: {e}");
+            None
+        }
+    };
+    Answer {
+        proposal: Some(statement.proposal.clone()),
+        outcome: run.word,
+        code: run.code.to_owned(),
+        message: run.message,
+        steps: run.steps,
+        audit,
+    }
+}
+
+/// The chained log. It is made by the installation: one that is missing was removed.
+fn open_log(paths: &Paths) -> Result<FileLedger, Refusal> {
+    let path = paths.pra_log();
+    if !path.exists() {
+        let message = format!(
+            "{} is missing: somebody removed it; root makes it anew, empty, once that is looked into",
+            path.display()
+        );
+        return Err(refuse(Code::AuditUnavailable, message));
+    }
+    FileLedger::open(&path).map_err(|e| refuse(Code::AuditUnavailable, e.to_string()))
+}
+
+/// A refusal is recorded when that is possible; it changes nothing, so it does not depend on it.
+fn record_refusal(paths: &Paths, proposal: Option<&str>, refusal: &Refusal) {
+    let size = std::fs::metadata(paths.pra_log()).map_or(0, |m| m.len());
+    if size > REFUSALS_UP_TO {
+        return;
+    }
+    if let Ok(log) = open_log(paths) {
+        let data = json!({ "proposal": proposal, "code": refusal.code.as_str(), "message": refusal.message });
+        if let Err(e) = log.append("refused", &data, now_ms()) {
+            eprintln!("pra-run: the refusal could not be recorded: {e}");
+        }
+    }
+}

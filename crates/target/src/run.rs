@@ -1,0 +1,334 @@
+//! Runs one program: no shell, its own process group, a deadline, bounded output; nothing of it survives.
+
+use std::io::{ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+/// What to run.
+pub(crate) struct Program<'a> {
+    pub(crate) path: &'a Path,
+    /// The words, the name first.
+    pub(crate) argv: &'a [String],
+    pub(crate) home: &'a str,
+    pub(crate) time: Duration,
+    /// Bytes and lines of stdout.
+    pub(crate) bytes: u64,
+    pub(crate) lines: u64,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By itself, with this status; 128 and the number for a signal.
+    Exit(i32),
+    /// The deadline ended it.
+    Time,
+    /// The output cap ended it.
+    Output,
+    /// The peer went away.
+    Gone,
+}
+
+/// Where one stream goes.
+pub(crate) enum Sink<'a> {
+    /// To the peer, as it comes.
+    Peer { fd: BorrowedFd<'a>, buffer: Vec<u8> },
+    /// Into memory, up to so many bytes; the rest is dropped.
+    Keep { text: Vec<u8>, limit: usize },
+}
+
+impl<'a> Sink<'a> {
+    pub(crate) fn peer(fd: BorrowedFd<'a>) -> Self {
+        Self::Peer { fd, buffer: Vec::new() }
+    }
+    pub(crate) fn keep(limit: usize) -> Self {
+        Self::Keep { text: Vec::new(), limit }
+    }
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Peer { .. } => String::new(),
+            Self::Keep { text, .. } => String::from_utf8_lossy(text).into_owned(),
+        }
+    }
+    fn take(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Peer { buffer, .. } => buffer.extend_from_slice(bytes),
+            Self::Keep { text, limit } => {
+                let room = limit.saturating_sub(text.len());
+                text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+        }
+    }
+    fn pending(&self) -> bool {
+        matches!(self, Self::Peer { buffer, .. } if !buffer.is_empty())
+    }
+    /// Whether more may be read from the program: a peer that reads slowly slows the program down.
+    fn has_room(&self) -> bool {
+        !matches!(self, Self::Peer { buffer, .. } if buffer.len() >= 64 << 10)
+    }
+    /// Hands over what the peer takes now; `false` when it has gone.
+    fn flush(&mut self) -> bool {
+        let Self::Peer { fd, buffer } = self else { return true };
+        while !buffer.is_empty() {
+            match rustix::io::write(*fd, buffer) {
+                Ok(written) => {
+                    buffer.drain(..written);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => return true,
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+}
+
+/// Runs it to its end.
+///
+/// # Errors
+/// It could not be started.
+pub(crate) fn run(program: &Program<'_>, out: &mut Sink<'_>, err: &mut Sink<'_>) -> Result<End, String> {
+    let started = Instant::now();
+    let mut child = spawn(program)?;
+    let group = Pid::from_child(&child);
+    let end = follow(&mut child, program, started, out, err);
+    // Whatever it has started goes with it; an empty group is no error.
+    let _ = kill_process_group(group, Signal::KILL);
+    let status = child.wait().map_err(|e| format!("{}: {e}", program.path.display()))?;
+    Ok(match end? {
+        End::Exit(_) => End::Exit(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))),
+        other => other,
+    })
+}
+
+fn spawn(program: &Program<'_>) -> Result<Child, String> {
+    let name = program.argv.first().map(String::as_str).unwrap_or_default();
+    Command::new(program.path)
+        .arg0(name)
+        .args(program.argv.iter().skip(1))
+        .env_clear()
+        .envs(crate::programs::environment(program.home))
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|e| format!("{}: {e}", program.path.display()))
+}
+
+/// One end of a pipe from the program.
+struct Pipe<R> {
+    reader: Option<R>,
+}
+
+impl<R: Read + AsFd> Pipe<R> {
+    fn new(reader: Option<R>) -> Result<Self, String> {
+        if let Some(fd) = &reader {
+            let flags = fcntl_getfl(fd).map_err(|e| e.to_string())?;
+            fcntl_setfl(fd, flags | OFlags::NONBLOCK).map_err(|e| e.to_string())?;
+        }
+        Ok(Self { reader })
+    }
+    /// Reads what is there now.
+    fn read(&mut self, chunk: &mut [u8]) -> usize {
+        let Some(reader) = &mut self.reader else { return 0 };
+        match reader.read(chunk) {
+            Ok(0) => {
+                self.reader = None;
+                0
+            }
+            Ok(size) => size,
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
+            Err(_) => {
+                self.reader = None;
+                0
+            }
+        }
+    }
+}
+
+fn follow(
+    child: &mut Child,
+    program: &Program<'_>,
+    started: Instant,
+    out: &mut Sink<'_>,
+    err: &mut Sink<'_>,
+) -> Result<End, String> {
+    let exited =
+        pidfd_open(Pid::from_child(child), PidfdFlags::empty()).map_err(|e| format!("pidfd: {e}"))?;
+    let mut stdout = Pipe::new(child.stdout.take())?;
+    let mut stderr = Pipe::new(child.stderr.take())?;
+    let mut cap = Cap { bytes: program.bytes, lines: program.lines };
+    let mut chunk = [0_u8; 16 << 10];
+    let mut cut = false;
+    let mut ended = false;
+    loop {
+        let left = program.time.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Ok(End::Time);
+        }
+        if (cut || (ended && stdout.reader.is_none() && stderr.reader.is_none()))
+            && !out.pending()
+            && !err.pending()
+        {
+            return Ok(if cut { End::Output } else { End::Exit(0) });
+        }
+        wait(
+            left,
+            &exited,
+            ended,
+            [
+                (stdout.reader.as_ref().map(AsFd::as_fd), &*out),
+                (stderr.reader.as_ref().map(AsFd::as_fd), &*err),
+            ],
+        );
+        if !cut && out.has_room() {
+            let size = stdout.read(&mut chunk);
+            let kept = cap.admit(&chunk[..size]);
+            out.take(&chunk[..kept]);
+            cut = kept < size;
+        }
+        if err.has_room() {
+            let size = stderr.read(&mut chunk);
+            err.take(&chunk[..size]);
+        }
+        if !out.flush() || !err.flush() || peer_gone(out) {
+            return Ok(End::Gone);
+        }
+        if !ended && child.try_wait().map_err(|e| e.to_string())?.is_some() {
+            ended = true;
+            // What it has left running would keep the pipes open.
+            let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
+        }
+    }
+}
+
+/// Waits until something can be done, or the deadline.
+fn wait(left: Duration, exited: &impl AsFd, ended: bool, streams: [(Option<BorrowedFd<'_>>, &Sink<'_>); 2]) {
+    let mut fds = Vec::with_capacity(5);
+    if !ended {
+        fds.push(PollFd::new(exited, PollFlags::IN));
+    }
+    for (pipe, sink) in &streams {
+        if let Some(pipe) = pipe.as_ref().filter(|_| sink.has_room()) {
+            fds.push(PollFd::from_borrowed_fd(*pipe, PollFlags::IN));
+        }
+        if let Sink::Peer { fd, buffer } = sink {
+            // Without events the kernel still tells when the peer has gone.
+            let events = if buffer.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+            fds.push(PollFd::from_borrowed_fd(*fd, events));
+        }
+    }
+    let time = rustix::time::Timespec::try_from(left.min(Duration::from_secs(5))).ok();
+    // An interrupted or failed poll is one more turn of the loop.
+    let _ = poll(&mut fds, time.as_ref());
+}
+
+fn peer_gone(sink: &Sink<'_>) -> bool {
+    let Sink::Peer { fd, .. } = sink else { return false };
+    let mut fds = [PollFd::from_borrowed_fd(*fd, PollFlags::empty())];
+    let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+}
+
+/// What stdout may still give.
+struct Cap {
+    bytes: u64,
+    lines: u64,
+}
+
+impl Cap {
+    /// How many of these bytes are within the caps.
+    fn admit(&mut self, bytes: &[u8]) -> usize {
+        let mut kept = usize::try_from(self.bytes).unwrap_or(usize::MAX).min(bytes.len());
+        for (index, byte) in bytes[..kept].iter().enumerate() {
+            if self.lines == 0 {
+                kept = index;
+                break;
+            }
+            if *byte == b'\n' {
+                self.lines -= 1;
+            }
+        }
+        self.bytes -= kept as u64;
+        kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn try_run(argv: &[&str], time: Duration, bytes: u64, lines: u64) -> (End, String, String) {
+        let argv: Vec<String> = argv.iter().map(|a| (*a).to_owned()).collect();
+        let path = Path::new("/usr/bin").join(&argv[0]);
+        let program = Program { path: &path, argv: &argv, home: "/nonexistent", time, bytes, lines };
+        let (mut out, mut err) = (Sink::keep(1 << 20), Sink::keep(1 << 20));
+        let end = run(&program, &mut out, &mut err).unwrap();
+        (end, out.text(), err.text())
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn output_and_status_are_the_programs() {
+        assert_eq!(
+            try_run(&["sh", "-c", "echo out; echo err >&2; exit 7"], MINUTE, 100, 10),
+            (End::Exit(7), "out\n".into(), "err\n".into())
+        );
+        assert_eq!(try_run(&["sh", "-c", "kill -TERM $$"], MINUTE, 100, 10).0, End::Exit(128 + 15));
+        assert_eq!(
+            try_run(&["sh", "-c", "exec >&- 2>&-; sleep 0.1; exit 3"], MINUTE, 100, 10).0,
+            End::Exit(3)
+        );
+    }
+
+    #[test]
+    fn the_environment_is_clean() {
+        let (_, out, _) = try_run(&["env"], MINUTE, 10_000, 100);
+        let mut names: Vec<&str> = out.lines().filter_map(|l| l.split('=').next()).collect();
+        names.sort_unstable();
+        assert!(
+            names.contains(&"PATH") && !names.contains(&"CARGO_MANIFEST_DIR") && names.len() == 12,
+            "{out}"
+        );
+    }
+
+    #[test]
+    fn the_deadline_ends_the_whole_group() {
+        let dir = tempfile::tempdir().unwrap();
+        let mark = dir.path().join("mark");
+        let script = format!("(sleep 1; touch '{}') & sleep 60", mark.display());
+        let (end, ..) = try_run(&["sh", "-c", &script], Duration::from_millis(200), 100, 10);
+        assert_eq!(end, End::Time);
+        // Time itself is the subject: the child that was left behind would have made the mark by then.
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(!mark.exists());
+    }
+
+    #[test]
+    fn a_program_that_leaves_something_behind_does_not_hold_us() {
+        let started = Instant::now();
+        let (end, out, _) = try_run(&["sh", "-c", "sleep 30 & echo done"], MINUTE, 100, 10);
+        assert_eq!((end, out.as_str()), (End::Exit(0), "done\n"));
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn caps_end_the_command() {
+        assert_eq!(
+            try_run(&["yes"], MINUTE, 10, 1000),
+            (End::Output, "y\ny\ny\ny\ny\n".into(), String::new())
+        );
+        assert_eq!(try_run(&["yes"], MINUTE, 1000, 2), (End::Output, "y\ny\n".into(), String::new()));
+        assert_eq!(try_run(&["echo", "ab"], MINUTE, 3, 1).0, End::Exit(0));
+    }
+}

@@ -1,0 +1,176 @@
+//! `mcp-wrapper`: the login shell and forced command of `mcp-reader`. It judges the client's line, argument by argument, and
+//! runs what the policy permits without approval; nothing else.
+
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use policy::{Level, Permit, Profile};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::run::{End, Program, Sink, run};
+use crate::syslog::{self, field};
+use crate::{
+    EXIT_OUTPUT, EXIT_REFUSED, EXIT_TIME, Log, Paths, config, confine, describe, hex, programs, request,
+};
+
+const NAME: &str = "mcp-wrapper";
+
+/// What sshd gives a forced command.
+#[derive(Debug, Clone, Default)]
+pub struct Invocation {
+    /// The arguments, without the program's name.
+    pub arguments: Vec<OsString>,
+    /// `SSH_ORIGINAL_COMMAND`
+    pub original: Option<OsString>,
+    /// `SSH_CLIENT`
+    pub client: Option<String>,
+}
+
+impl Invocation {
+    /// This process's own.
+    pub fn of_process() -> Self {
+        Self {
+            arguments: std::env::args_os().skip(1).collect(),
+            original: std::env::var_os("SSH_ORIGINAL_COMMAND"),
+            client: std::env::var("SSH_CLIENT").ok(),
+        }
+    }
+}
+
+/// Serves one request; the result is the exit status.
+pub fn main(paths: &Paths, invocation: &Invocation) -> u8 {
+    let request = Request::new(paths, invocation);
+    match request.serve(invocation) {
+        Ok(status) => status,
+        Err(reason) => request.refuse(&reason),
+    }
+}
+
+struct Request<'a> {
+    paths: &'a Paths,
+    id: String,
+    client: String,
+}
+
+impl<'a> Request<'a> {
+    fn new(paths: &'a Paths, invocation: &Invocation) -> Self {
+        let mut random = [0_u8; 6];
+        // Without random bytes the id is zeros: it only groups log lines.
+        let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random);
+        let client =
+            invocation.client.as_deref().and_then(|c| c.split(' ').next()).unwrap_or("unknown").to_owned();
+        Self { paths, id: hex(&random), client }
+    }
+
+    fn log(&self, refused: bool, text: &str) -> Result<(), String> {
+        let line = format!("id={} client={} {text}", self.id, field(&self.client));
+        syslog::write(self.paths, NAME, refused, &line)
+    }
+
+    /// One line for the client; the same for the log, as far as it takes it.
+    fn refuse(&self, reason: &str) -> u8 {
+        let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
+        let _ = self.log(true, &format!("verdict=blocked reason={}", field(&reason)));
+        eprintln!("{NAME}: blocked: {reason}");
+        EXIT_REFUSED
+    }
+
+    fn serve(&self, invocation: &Invocation) -> Result<u8, String> {
+        let line = request::line(Paths::WRAPPER, &invocation.arguments, invocation.original.clone())?;
+        if line == describe::WORD {
+            return self.describe();
+        }
+        config::Config::load(self.paths)?;
+        let judged = config::catalogue(self.paths)?.judge(&line);
+        let Some(permit) = judged.permit.filter(|p| p.level == Level::Auto) else {
+            let _ = self.log(true, &format!("verdict={} line={}", judged.verdict, field(&line)));
+            return Err(judged.reason);
+        };
+        confine::check(self.paths, &permit.argv, &permit.paths)?;
+        let program = programs::first(self.paths, &permit.program)?;
+        // No record, no run.
+        let form = judged.form.unwrap_or_default();
+        self.log(false, &format!("verdict=auto form={} line={}", field(&form), field(&line)))
+            .map_err(|e| format!("no log record could be written: {e}"))?;
+        limit(self.paths, &permit)?;
+        let started = Instant::now();
+        let end = Self::forward(&program, &permit)?;
+        let status = Self::status(end, &permit);
+        let _ = self.log(false, &format!("exit={status} end={end:?} ms={}", started.elapsed().as_millis()));
+        Ok(status)
+    }
+
+    fn describe(&self) -> Result<u8, String> {
+        self.log(false, "verdict=auto form=\"mcp-describe\"")
+            .map_err(|e| format!("no log record could be written: {e}"))?;
+        let text = serde_json::to_string(&describe::facts(self.paths)?).map_err(|e| e.to_string())?;
+        println!("{text}");
+        Ok(0)
+    }
+
+    fn forward(program: &std::path::Path, permit: &Permit) -> Result<End, String> {
+        let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+        for fd in [stdout.as_fd(), stderr.as_fd()] {
+            // A peer that does not read must not keep the deadline from being seen.
+            let flags = fcntl_getfl(fd).map_err(|e| e.to_string())?;
+            fcntl_setfl(fd, flags | OFlags::NONBLOCK).map_err(|e| e.to_string())?;
+        }
+        let program = Program {
+            path: program,
+            argv: &permit.argv,
+            home: "/nonexistent",
+            time: Duration::from_secs(permit.limits.seconds),
+            bytes: permit.limits.bytes,
+            lines: permit.limits.lines,
+        };
+        let end = run(&program, &mut Sink::peer(stdout.as_fd()), &mut Sink::peer(stderr.as_fd()));
+        for fd in [stdout.as_fd(), stderr.as_fd()] {
+            let flags = fcntl_getfl(fd).map_err(|e| e.to_string())?;
+            fcntl_setfl(fd, flags - OFlags::NONBLOCK).map_err(|e| e.to_string())?;
+        }
+        end
+    }
+
+    fn status(end: End, permit: &Permit) -> u8 {
+        match end {
+            End::Exit(status) => u8::try_from(status).unwrap_or(u8::MAX),
+            End::Time => {
+                eprintln!("{NAME}: ended after {} s: the time limit of this form", permit.limits.seconds);
+                EXIT_TIME
+            }
+            End::Output => {
+                eprintln!(
+                    "{NAME}: output cut at {} bytes or {} lines",
+                    permit.limits.bytes, permit.limits.lines
+                );
+                EXIT_OUTPUT
+            }
+            End::Gone => EXIT_TIME,
+        }
+    }
+}
+
+/// Bounds on this process, which the program inherits: no new privileges, no core files, no writing of files, bounded memory,
+/// processor time and descriptors.
+fn limit(paths: &Paths, permit: &Permit) -> Result<(), String> {
+    let fail = |what: &str, e: rustix::io::Errno| format!("{what}: {e}");
+    rustix::thread::set_no_new_privs(true).map_err(|e| fail("no_new_privs", e))?;
+    let mut limits =
+        vec![(Resource::Core, 0), (Resource::Nofile, 1024), (Resource::Cpu, permit.limits.seconds + 5)];
+    // What a log file would not survive either; the system's own log is a socket.
+    if matches!(paths.log, Log::Syslog(_)) {
+        limits.push((Resource::Fsize, 0));
+    }
+    // Go's runtime reserves address space freely.
+    if !matches!(permit.profile, Profile::Container | Profile::Kube) {
+        limits.push((Resource::As, 4 << 30));
+    }
+    for (resource, value) in limits {
+        let hard = getrlimit(resource).maximum.map_or(value, |max| max.min(value));
+        let limit = Rlimit { current: Some(hard), maximum: Some(hard) };
+        setrlimit(resource, limit).map_err(|e| fail("rlimit", e))?;
+    }
+    Ok(())
+}
