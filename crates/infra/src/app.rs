@@ -10,7 +10,7 @@ use policy::{Catalogue, Judgement, Level};
 use serde_json::{Value, json};
 
 use crate::config::{Config, ConfigError, Host};
-use crate::hosts::{Failure, Output, Reader};
+use crate::hosts::{Failure, Output, Reader, Remedies};
 use crate::ssh::{Account, Pool, SshError};
 use crate::store::{Audit, Receipt, Store, StoreError};
 
@@ -27,10 +27,12 @@ pub struct App {
 impl App {
     /// Loads the plugins and actions beside the config; a wrong file is an error, never skipped.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
-        let wrong = |e: &dyn std::fmt::Display| ConfigError { place: "catalogue".to_owned(), cause: e.to_string() };
+        let wrong =
+            |e: &dyn std::fmt::Display| ConfigError { place: "catalogue".to_owned(), cause: e.to_string() };
         let plugins = toml_files(config.plugins_dir.as_deref())?;
         let catalogue = Catalogue::with_plugins(plugins).map_err(|e| wrong(&e))?;
-        let actions = Actions::with_files(toml_files(config.actions_dir.as_deref())?).map_err(|e| wrong(&e))?;
+        let actions =
+            Actions::with_files(toml_files(config.actions_dir.as_deref())?).map_err(|e| wrong(&e))?;
         let pool = Pool::new(&config);
         Ok(Self { config, catalogue, actions, pool, store: OnceLock::new() })
     }
@@ -97,18 +99,37 @@ impl App {
         let judged = self.catalogue.judge(line);
         let subject = json!({ "host": host.name, "account": "reader", "line": line, "verdict": judged.verdict, "form": judged.form, "caller": caller });
         if judged.verdict != Level::Auto {
-            self.audit(&Audit { event: "blocked", data: with(subject, "reason", &judged.reason) }).await.map_err(|e| audit_failure(&e))?;
+            self.audit(&Audit { event: "blocked", data: with(subject, "reason", &judged.reason) })
+                .await
+                .map_err(|e| audit_failure(&e))?;
             return Err(refusal(&judged));
         }
-        let receipt = self.audit(&Audit { event: "command", data: subject }).await.map_err(|e| audit_failure(&e))?;
+        let receipt =
+            self.audit(&Audit { event: "command", data: subject }).await.map_err(|e| audit_failure(&e))?;
         let result = self.pool.exec(host, Account::Reader, line, None, &receipt).await;
         let end = match &result {
-            Ok(output) => json!({ "command": receipt.seq(), "exit": output.exit, "bytes": output.stdout.len(), "truncated": output.truncated, "ms": output.ms }),
+            Ok(output) => {
+                json!({ "command": receipt.seq(), "exit": output.exit, "bytes": output.stdout.len(), "truncated": output.truncated, "ms": output.ms })
+            }
             Err(e) => json!({ "command": receipt.seq(), "error": e.code() }),
         };
         self.audit(&Audit { event: "command_end", data: end }).await.map_err(|e| audit_failure(&e))?;
         let output = result.map_err(Failure::from)?;
-        Ok(Output { stdout: output.stdout, stderr: output.stderr, exit: output.exit, truncated: output.truncated, ms: output.ms })
+        Ok(Output {
+            stdout: output.stdout,
+            stderr: output.stderr,
+            exit: output.exit,
+            truncated: output.truncated,
+            ms: output.ms,
+        })
+    }
+
+    /// Which action mends what, from the actions' own files.
+    pub fn remedies(&self) -> Remedies {
+        let units =
+            self.actions.iter().flat_map(|a| a.units.iter().map(|u| (u.clone(), a.name.clone()))).collect();
+        let known = |name: &str| self.actions.get(name).map(|a| a.name.clone());
+        Remedies { units, container: known("restart_container"), log_space: known("rotate_logs") }
     }
 
     /// A reader of one host, for the diagnostics.
@@ -164,7 +185,8 @@ impl Reader for HostReader<'_> {
 
 /// Writes words as one line that the policy's lexer reads back as the same words.
 pub fn line_of<S: AsRef<str>>(argv: &[S]) -> String {
-    let plain = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./:=,@+%".contains(&b));
+    let plain =
+        |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./:=,@+%".contains(&b));
     let quoted: Vec<String> = argv
         .iter()
         .map(AsRef::as_ref)
@@ -176,7 +198,10 @@ pub fn line_of<S: AsRef<str>>(argv: &[S]) -> String {
 /// The `*.toml` files of a folder in the order of their names, with their text.
 fn toml_files(dir: Option<&Path>) -> Result<Vec<(String, String)>, ConfigError> {
     let Some(dir) = dir else { return Ok(Vec::new()) };
-    let wrong = |path: &Path, e: &std::io::Error| ConfigError { place: path.display().to_string(), cause: e.to_string() };
+    let wrong = |path: &Path, e: &std::io::Error| ConfigError {
+        place: path.display().to_string(),
+        cause: e.to_string(),
+    };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(|e| wrong(dir, &e))? {
         let path = entry.map_err(|e| wrong(dir, &e))?.path();

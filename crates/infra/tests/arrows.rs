@@ -1,6 +1,11 @@
 //! Holds the code to the arrows that `docs/ARCHITECTURE.md` draws: which crate and which module may know which.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at what it does not expect")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at what it does not expect"
+)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

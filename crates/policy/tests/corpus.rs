@@ -1,6 +1,11 @@
 //! The corpus of attack and legitimate commands: nothing hostile is permitted, and how much that is useful is.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at what it does not expect")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at what it does not expect"
+)]
 
 use std::collections::BTreeMap;
 

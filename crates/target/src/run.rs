@@ -276,7 +276,7 @@ mod tests {
         (end, out.text(), err.text())
     }
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     #[test]
     fn output_and_status_are_the_programs() {

@@ -45,11 +45,21 @@ impl Approve {
             if self.json {
                 return output::json(&proposal);
             }
-            let missing = proposal.asked.approvals.saturating_sub(u32::try_from(proposal.signatures.len()).unwrap_or(0));
+            let missing = proposal
+                .asked
+                .approvals
+                .saturating_sub(u32::try_from(proposal.signatures.len()).unwrap_or(0));
             output::line(&if missing == 0 {
-                format!("Signed. {} is approved until {}.", proposal.id, output::time(preview.statement.expires_at * 1000))
+                format!(
+                    "Signed. {} is approved until {}.",
+                    proposal.id,
+                    output::time(preview.statement.expires_at * 1000)
+                )
             } else {
-                format!("Signed. {missing} more person(s) must sign before {}.", output::time(preview.statement.expires_at * 1000))
+                format!(
+                    "Signed. {missing} more person(s) must sign before {}.",
+                    output::time(preview.statement.expires_at * 1000)
+                )
             })
         })
     }
@@ -60,7 +70,12 @@ fn show(preview: &Preview, signer: &Signer) -> Done {
     let s = &preview.statement;
     let clean = |text: &str| crate::hosts::hygiene::clean(text.as_bytes()).text;
     output::line(&format!("Proposal  {}", clean(&s.proposal)))?;
-    output::line(&format!("host      {} (tenant {}, machine {})", clean(&s.host), clean(&s.tenant), s.machine_id.get(..16).unwrap_or(&s.machine_id)))?;
+    output::line(&format!(
+        "host      {} (tenant {}, machine {})",
+        clean(&s.host),
+        clean(&s.tenant),
+        s.machine_id.get(..16).unwrap_or(&s.machine_id)
+    ))?;
     if s.action.is_empty() {
         output::line("action    one exact command, as root")?;
     } else {
@@ -69,7 +84,10 @@ fn show(preview: &Preview, signer: &Signer) -> Done {
     for (name, value) in &s.params {
         output::line(&format!("          {} = {}", clean(name), clean(value)))?;
     }
-    output::line(&format!("risk      {}, {} person(s) must sign", preview.risk, preview.proposal.asked.approvals))?;
+    output::line(&format!(
+        "risk      {}, {} person(s) must sign",
+        preview.risk, preview.proposal.asked.approvals
+    ))?;
     for (phase, argv) in &preview.steps {
         output::line(&format!("{phase:<9} {}", clean(&crate::app::line_of(argv))))?;
     }
@@ -82,14 +100,20 @@ fn show(preview: &Preview, signer: &Signer) -> Done {
 
 fn confirm() -> Done {
     if !std::io::stdin().is_terminal() {
-        return Err(Ended::usage("there is no terminal to ask on: review with `proposals show`, then sign with --yes"));
+        return Err(Ended::usage(
+            "there is no terminal to ask on: review with `proposals show`, then sign with --yes",
+        ));
     }
     let mut out = std::io::stdout().lock();
     write!(out, "Sign this? [y/N] ")?;
     out.flush()?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Ended { code: 4, message: "not signed".to_owned() }) }
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        Ok(())
+    } else {
+        Err(Ended { code: 4, message: "not signed".to_owned() })
+    }
 }
 
 /// Ends a proposal; nobody can approve it any more.

@@ -41,7 +41,8 @@ impl AuditCommand {
                 let report = match file {
                     None => context.app()?.store()?.audit_verify()?,
                     Some(path) => {
-                        let text = std::fs::read(path).map_err(|e| Ended::usage(format!("{}: {e}", path.display())))?;
+                        let text = std::fs::read(path)
+                            .map_err(|e| Ended::usage(format!("{}: {e}", path.display())))?;
                         crate::store::verify_chain(text.split(|b| *b == b'\n').filter(|l| !l.is_empty()))
                     }
                 };

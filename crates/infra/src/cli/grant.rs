@@ -80,31 +80,54 @@ fn show(file: &Path, json: bool) -> Done {
             output::line(&format!("{key:<12} {}", crate::hosts::hygiene::clean(text.as_bytes()).text))?;
         }
     }
-    output::line(&format!("{:<12} {}", "valid", format_args!("{} to {}", output::time(statement.not_before.saturating_mul(1000)), output::time(statement.expires_at.saturating_mul(1000)))))?;
+    output::line(&format!(
+        "{:<12} {}",
+        "valid",
+        format_args!(
+            "{} to {}",
+            output::time(statement.not_before.saturating_mul(1000)),
+            output::time(statement.expires_at.saturating_mul(1000))
+        )
+    ))?;
     if signatures.is_empty() {
         return output::line("unsigned");
     }
-    signatures.iter().try_for_each(|key| output::line(&format!("{:<12} {key} (not checked; see grant verify)", "signature")))
+    signatures.iter().try_for_each(|key| {
+        output::line(&format!("{:<12} {key} (not checked; see grant verify)", "signature"))
+    })
 }
 
 fn verify(file: &Path, approvers: &Path, json: bool) -> Done {
     let bytes = read(file)?;
-    let text = String::from_utf8(read(approvers)?).map_err(|e| Ended::usage(format!("{}: {e}", approvers.display())))?;
-    let trusted = Approvers::parse(&text).map_err(|e| Ended::usage(format!("{}: {e}", approvers.display())))?;
+    let text = String::from_utf8(read(approvers)?)
+        .map_err(|e| Ended::usage(format!("{}: {e}", approvers.display())))?;
+    let trusted =
+        Approvers::parse(&text).map_err(|e| Ended::usage(format!("{}: {e}", approvers.display())))?;
     let parts = session::envelope::split(&bytes).map_err(refused)?;
     let envelope = Envelope::new(parts.statement, &parts.armors).map_err(refused)?;
     let now = now_ms() / 1000;
-    let approvals = grant::verify_signatures(&envelope, &trusted, grant::APPLICATION, now).map_err(refused)?;
+    let approvals =
+        grant::verify_signatures(&envelope, &trusted, grant::APPLICATION, now).map_err(refused)?;
     let statement = Statement::parse(parts.statement).map_err(refused)?;
     let live = statement.not_before <= now + 30 && now < statement.expires_at;
-    let rows: Vec<Value> = approvals.iter().map(|a| json!({ "person": a.person, "key": a.key_fingerprint, "user_verified": a.user_verified })).collect();
+    let rows: Vec<Value> = approvals
+        .iter()
+        .map(|a| json!({ "person": a.person, "key": a.key_fingerprint, "user_verified": a.user_verified }))
+        .collect();
     if json {
-        output::json(&json!({ "ok": true, "in_time": live, "proposal": statement.proposal, "host": statement.host, "approvals": rows }))?;
+        output::json(
+            &json!({ "ok": true, "in_time": live, "proposal": statement.proposal, "host": statement.host, "approvals": rows }),
+        )?;
     } else {
         for a in &approvals {
             output::line(&format!("good signature of {} with {}", a.person, a.key_fingerprint))?;
         }
-        output::line(&format!("proposal {} for {}: {}", statement.proposal, statement.host, if live { "in time" } else { "NOT in its time window now" }))?;
+        output::line(&format!(
+            "proposal {} for {}: {}",
+            statement.proposal,
+            statement.host,
+            if live { "in time" } else { "NOT in its time window now" }
+        ))?;
     }
     Ok(())
 }

@@ -51,7 +51,14 @@ fn list(context: &Context, json: bool) -> Done {
         return output::line(notice);
     }
     for host in config.inventory.iter() {
-        output::line(&format!("{}  {}:{}  {}  {}", host.name, host.address, host.port, host.tenant, host.tags.join(",")))?;
+        output::line(&format!(
+            "{}  {}:{}  {}  {}",
+            host.name,
+            host.address,
+            host.port,
+            host.tenant,
+            host.tags.join(",")
+        ))?;
     }
     Ok(())
 }
@@ -71,7 +78,11 @@ fn check(context: &Context, names: &[String], json: bool) -> Done {
             output::json(row)?;
         } else {
             let mark = if *ok { "ok  " } else { "FAIL" };
-            output::line(&format!("{mark} {}: {}", row["host"].as_str().unwrap_or_default(), row["detail"].as_str().unwrap_or_default()))?;
+            output::line(&format!(
+                "{mark} {}: {}",
+                row["host"].as_str().unwrap_or_default(),
+                row["detail"].as_str().unwrap_or_default()
+            ))?;
         }
     }
     if rows.iter().all(|(ok, _)| *ok) { Ok(()) } else { Err(Ended::quiet(1)) }
@@ -97,8 +108,15 @@ async fn check_one(app: &App, host: &Host) -> (bool, Value) {
                 wrong.push(format!("its clock is {skew} s off"));
             }
             let ok = wrong.is_empty();
-            let detail = if ok { format!("version {}, policy equal, clock {skew} s off", facts.version) } else { wrong.join("; ") };
-            (ok, json!({ "host": name, "ok": ok, "detail": detail, "machine_id": facts.machine_id, "policy": facts.policy, "version": facts.version, "clock_skew_seconds": skew }))
+            let detail = if ok {
+                format!("version {}, policy equal, clock {skew} s off", facts.version)
+            } else {
+                wrong.join("; ")
+            };
+            (
+                ok,
+                json!({ "host": name, "ok": ok, "detail": detail, "machine_id": facts.machine_id, "policy": facts.policy, "version": facts.version, "clock_skew_seconds": skew }),
+            )
         }
     }
 }

@@ -83,7 +83,8 @@ fn check_lines(catalogue: &Catalogue) -> Done {
         if line.trim().is_empty() {
             continue;
         }
-        let row: Row = serde_json::from_str(&line).map_err(|e| Ended::usage(format!("stdin line {}: {e}", index + 1)))?;
+        let row: Row = serde_json::from_str(&line)
+            .map_err(|e| Ended::usage(format!("stdin line {}: {e}", index + 1)))?;
         output::json(&catalogue.judge(&row.cmd))?;
     }
     Ok(())

@@ -45,7 +45,11 @@ impl Proposals {
                     return output::json(&json!({ "proposals": rows }));
                 }
                 if rows.is_empty() {
-                    return output::line(if *all { "No proposal." } else { "No proposal waits; --all shows those that are over." });
+                    return output::line(if *all {
+                        "No proposal."
+                    } else {
+                        "No proposal waits; --all shows those that are over."
+                    });
                 }
                 rows.iter().try_for_each(|p| output::line(&row(p)))
             }
@@ -61,7 +65,16 @@ impl Proposals {
 }
 
 fn row(p: &Proposal) -> String {
-    format!("{}  {:<9} {:<12} {}  {}  {}/{} signed", p.id, p.state.to_string(), p.asked.host, subject(p), output::time(p.created_ms), p.signatures.len(), p.asked.approvals)
+    format!(
+        "{}  {:<9} {:<12} {}  {}  {}/{} signed",
+        p.id,
+        p.state.to_string(),
+        p.asked.host,
+        subject(p),
+        output::time(p.created_ms),
+        p.signatures.len(),
+        p.asked.approvals
+    )
 }
 
 /// The action with its parameters, or the command.
@@ -75,10 +88,18 @@ fn subject(p: &Proposal) -> String {
 
 fn show(p: &Proposal) -> Done {
     output::line(&row(p))?;
-    output::line(&format!("risk       {}\nasked by   {}\nrationale  {}", p.asked.risk, p.asked.proposed_by, p.asked.rationale))?;
+    output::line(&format!(
+        "risk       {}\nasked by   {}\nrationale  {}",
+        p.asked.risk, p.asked.proposed_by, p.asked.rationale
+    ))?;
     output::line(&format!("expires    {}", output::time(p.asked.expires_ms)))?;
     for signature in &p.signatures {
-        output::line(&format!("signed     {} {} {}", output::time(signature.signed_ms), signature.signer, signature.fingerprint))?;
+        output::line(&format!(
+            "signed     {} {} {}",
+            output::time(signature.signed_ms),
+            signature.signer,
+            signature.fingerprint
+        ))?;
     }
     if let Some(reason) = &p.reason {
         output::line(&format!("reason     {reason}"))?;
@@ -93,7 +114,10 @@ fn show(p: &Proposal) -> Done {
 fn print_grant(p: &Proposal) -> Done {
     use std::io::Write;
     let (Some(statement), false) = (&p.statement, p.signatures.is_empty()) else {
-        return Err(Ended { code: 3, message: format!("{} is not signed yet: mcp-linux-infra approve {}", p.id, p.id) });
+        return Err(Ended {
+            code: 3,
+            message: format!("{} is not signed yet: mcp-linux-infra approve {}", p.id, p.id),
+        });
     };
     let armors: Vec<&[u8]> = p.signatures.iter().map(|s| s.armor.as_bytes()).collect();
     Ok(std::io::stdout().lock().write_all(&session::envelope::join(statement, &armors))?)

@@ -54,7 +54,9 @@ fn list(json: bool) -> Done {
 
 fn call(context: &Context, name: &str, arguments: &[String], json: bool) -> Done {
     let tools = Toolbox::new();
-    let tool = tools.get(name).ok_or_else(|| Ended::usage(format!("there is no tool {name:?}; `tool list` shows all")))?;
+    let tool = tools
+        .get(name)
+        .ok_or_else(|| Ended::usage(format!("there is no tool {name:?}; `tool list` shows all")))?;
     let arguments = parse(tool, arguments)?;
     let app = context.app()?;
     let caller = app.config().caller.clone().unwrap_or_else(|| "command-line".to_owned());
@@ -69,7 +71,10 @@ fn call(context: &Context, name: &str, arguments: &[String], json: bool) -> Done
     }
     let code = match answer.structured["error"]["code"].as_str() {
         Some("approval_required") => 3,
-        Some("blocked" | "unknown_action" | "bad_params" | "plan_changed" | "policy_changed" | "host_mismatch" | "action_mismatch" | "wrong_state") => 4,
+        Some(
+            "blocked" | "unknown_action" | "bad_params" | "plan_changed" | "policy_changed" | "host_mismatch"
+            | "action_mismatch" | "wrong_state",
+        ) => 4,
         Some("bad_arguments" | "unknown_host") => 2,
         _ => 1,
     };
@@ -80,8 +85,9 @@ fn call(context: &Context, name: &str, arguments: &[String], json: bool) -> Done
 fn parse(tool: &Tool, pairs: &[String]) -> Result<Value, Ended> {
     let mut arguments = Map::new();
     for pair in pairs {
-        let (key, value) =
-            pair.split_once('=').ok_or_else(|| Ended::usage(format!("--arg {pair:?}: expected KEY=VALUE")))?;
+        let (key, value) = pair
+            .split_once('=')
+            .ok_or_else(|| Ended::usage(format!("--arg {pair:?}: expected KEY=VALUE")))?;
         match key.split_once('.') {
             Some((outer, inner)) => {
                 let object = arguments.entry(outer).or_insert_with(|| json!({}));
@@ -99,7 +105,8 @@ fn parse(tool: &Tool, pairs: &[String]) -> Result<Value, Ended> {
 }
 
 fn typed(schema: &Map<String, Value>, key: &str, value: &str) -> Value {
-    let kind = schema.get("properties").and_then(|p| p.get(key)).and_then(|p| p.get("type")).and_then(Value::as_str);
+    let kind =
+        schema.get("properties").and_then(|p| p.get(key)).and_then(|p| p.get("type")).and_then(Value::as_str);
     match kind {
         Some("string") => value.into(),
         Some("array") if !value.starts_with('[') => {
@@ -118,9 +125,13 @@ mod tests {
     fn arguments_take_the_types_of_the_schema() {
         let tools = Toolbox::new();
         let parse = |name: &str, pairs: &[&str]| {
-            parse(tools.get(name).unwrap(), &pairs.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()).unwrap()
+            parse(tools.get(name).unwrap(), &pairs.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>())
+                .unwrap()
         };
-        assert_eq!(parse("list_pending_actions", &["all=true", "limit=3"]), json!({ "all": true, "limit": 3 }));
+        assert_eq!(
+            parse("list_pending_actions", &["all=true", "limit=3"]),
+            json!({ "all": true, "limit": 3 })
+        );
         assert_eq!(
             parse("propose_pra_action", &["host=123", "params.container=web", "rationale=a=b"]),
             json!({ "host": "123", "params": { "container": "web" }, "rationale": "a=b" })

@@ -104,7 +104,8 @@ impl Default for GrantFile {
 
 /// Reads and parses `path`; errors name its line.
 pub(super) fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|e| ConfigError::new(path.display().to_string(), e.to_string()))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| ConfigError::new(path.display().to_string(), e.to_string()))?;
     toml::from_str(&text).map_err(|e| {
         let line = e.span().map_or(1, |s| line_of(&text, s.start));
         ConfigError::new(format!("{}:{line}", path.display()), e.message().to_owned())
@@ -132,7 +133,12 @@ impl ConfigFile {
         }
         let known_hosts = match self.known_hosts {
             Some(file) => vec![resolve(file)],
-            None => env.path("HOME").map(|h| h.join(".ssh/known_hosts")).into_iter().chain(["/etc/ssh/ssh_known_hosts".into()]).collect(),
+            None => env
+                .path("HOME")
+                .map(|h| h.join(".ssh/known_hosts"))
+                .into_iter()
+                .chain(["/etc/ssh/ssh_known_hosts".into()])
+                .collect(),
         };
         Ok(Config {
             inventory: Inventory::new(hosts, place.name())?.with_defaults(Host {
@@ -167,16 +173,27 @@ fn person(name: String, place: &Place) -> Result<String, ConfigError> {
     if (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic()) {
         Ok(name)
     } else {
-        Err(ConfigError::new(place.name(), format!("caller = {name:?}: it must be 1 to 64 visible ASCII characters without blanks")))
+        Err(ConfigError::new(
+            place.name(),
+            format!("caller = {name:?}: it must be 1 to 64 visible ASCII characters without blanks"),
+        ))
     }
 }
 
 /// A folder that was named must exist; the default one beside the config file is used if it does.
-fn folder(named: Option<PathBuf>, default: &str, place: &Place, env: &Environment) -> Result<Option<PathBuf>, ConfigError> {
+fn folder(
+    named: Option<PathBuf>,
+    default: &str,
+    place: &Place,
+    env: &Environment,
+) -> Result<Option<PathBuf>, ConfigError> {
     if let Some(dir) = named {
         let dir = place.resolve(dir, env);
         if !dir.is_dir() {
-            return Err(ConfigError::new(place.name(), format!("the folder {} does not exist", dir.display())));
+            return Err(ConfigError::new(
+                place.name(),
+                format!("the folder {} does not exist", dir.display()),
+            ));
         }
         return Ok(Some(dir));
     }
@@ -188,20 +205,42 @@ fn default_state_dir(env: &Environment) -> Result<PathBuf, ConfigError> {
     env.path("XDG_STATE_HOME")
         .or_else(|| env.path("HOME").map(|h| h.join(".local/state")))
         .map(|base| base.join("mcp-linux-infra"))
-        .ok_or_else(|| ConfigError::new("environment", "neither state_dir, $XDG_STATE_HOME nor $HOME says where to keep state"))
+        .ok_or_else(|| {
+            ConfigError::new(
+                "environment",
+                "neither state_dir, $XDG_STATE_HOME nor $HOME says where to keep state",
+            )
+        })
 }
 
 impl HostFile {
-    fn into_host(self, defaults: &HostDefaults, place: &Place, env: &Environment) -> Result<Host, ConfigError> {
+    fn into_host(
+        self,
+        defaults: &HostDefaults,
+        place: &Place,
+        env: &Environment,
+    ) -> Result<Host, ConfigError> {
         let at = |offset: usize| place.at(offset);
-        let name = HostName::parse(self.name.get_ref()).map_err(|cause| ConfigError::new(at(self.name.span().start), cause))?;
+        let name = HostName::parse(self.name.get_ref())
+            .map_err(|cause| ConfigError::new(at(self.name.span().start), cause))?;
         let host_key = match self.host_key {
             None => None,
             Some(text) => Some(
                 russh::keys::PublicKey::from_openssh(text.get_ref())
                     .map_err(|e| e.to_string())
-                    .and_then(|key| if key.algorithm().is_rsa() { Err("RSA host keys are not supported".to_owned()) } else { Ok(key) })
-                    .map_err(|e| ConfigError::new(at(text.span().start), format!("host_key of {name}: {e}; expected a line such as 'ssh-ed25519 AAAA…'")))?,
+                    .and_then(|key| {
+                        if key.algorithm().is_rsa() {
+                            Err("RSA host keys are not supported".to_owned())
+                        } else {
+                            Ok(key)
+                        }
+                    })
+                    .map_err(|e| {
+                        ConfigError::new(
+                            at(text.span().start),
+                            format!("host_key of {name}: {e}; expected a line such as 'ssh-ed25519 AAAA…'"),
+                        )
+                    })?,
             ),
         };
         let resolve = |p: PathBuf| place.resolve(p, env);
@@ -226,14 +265,20 @@ impl LimitsFile {
             if (1..=max).contains(&value) {
                 Ok(Duration::from_secs(value))
             } else {
-                Err(ConfigError::new(place.name(), format!("limits.{key} = {value}: it must be between 1 and {max}")))
+                Err(ConfigError::new(
+                    place.name(),
+                    format!("limits.{key} = {value}: it must be between 1 and {max}"),
+                ))
             }
         };
         let count = |key: &str, value: usize, max: usize| {
             if (1..=max).contains(&value) {
                 Ok(value)
             } else {
-                Err(ConfigError::new(place.name(), format!("limits.{key} = {value}: it must be between 1 and {max}")))
+                Err(ConfigError::new(
+                    place.name(),
+                    format!("limits.{key} = {value}: it must be between 1 and {max}"),
+                ))
             }
         };
         Ok(Limits {
@@ -253,7 +298,10 @@ impl GrantFile {
             if (min..=max).contains(&value) {
                 Ok(Duration::from_secs(value))
             } else {
-                Err(ConfigError::new(place.name(), format!("grant.{key} = {value}: it must be between {min} and {max}")))
+                Err(ConfigError::new(
+                    place.name(),
+                    format!("grant.{key} = {value}: it must be between {min} and {max}"),
+                ))
             }
         };
         Ok(GrantTimes {

@@ -24,7 +24,9 @@ impl HostName {
         if ok {
             Ok(Self(text.to_owned()))
         } else {
-            Err(format!("{text:?} is no host name: letters, digits, '.', '_' and '-' only, at most 253, not beginning with '-' or '.'"))
+            Err(format!(
+                "{text:?} is no host name: letters, digits, '.', '_' and '-' only, at most 253, not beginning with '-' or '.'"
+            ))
         }
     }
 
@@ -127,7 +129,8 @@ impl Inventory {
     pub(super) fn allow_only(&mut self, names: &str) -> Result<(), ConfigError> {
         let mut kept = BTreeMap::new();
         for name in names.split(',').map(str::trim).filter(|n| !n.is_empty()) {
-            let name = HostName::parse(name).map_err(|cause| ConfigError::new("$LINUX_MCP_ALLOWED_HOSTS", cause))?;
+            let name =
+                HostName::parse(name).map_err(|cause| ConfigError::new("$LINUX_MCP_ALLOWED_HOSTS", cause))?;
             let host = match (self.hosts.remove(&name), &self.template) {
                 (Some(host), _) => host,
                 (None, Some(template)) => {

@@ -108,7 +108,9 @@ impl Config {
 
     fn default_places(env: &Environment) -> Vec<PathBuf> {
         let mut places = vec![PathBuf::from("mcp-linux-infra.toml")];
-        if let Some(base) = env.path("XDG_CONFIG_HOME").or_else(|| env.path("HOME").map(|h| h.join(".config"))) {
+        if let Some(base) =
+            env.path("XDG_CONFIG_HOME").or_else(|| env.path("HOME").map(|h| h.join(".config")))
+        {
             places.push(base.join("mcp-linux-infra").join("config.toml"));
         }
         places
@@ -149,7 +151,11 @@ pub struct Environment(BTreeMap<String, String>);
 impl Environment {
     /// The process's own environment; variables that are not UTF-8 are left out.
     pub fn of_process() -> Self {
-        Self(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect())
+        Self(
+            std::env::vars_os()
+                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+                .collect(),
+        )
     }
 
     /// A value that is set and not empty.

@@ -20,7 +20,8 @@ fn a_wrong_key_is_one_error_with_its_line() {
 
 #[test]
 fn a_wrong_host_key_names_the_host_and_the_line() {
-    let error = load("[[hosts]]\nname = \"web01\"\nhost_key = \"ssh-ed25519 nonsense\"\n", &home()).unwrap_err();
+    let error =
+        load("[[hosts]]\nname = \"web01\"\nhost_key = \"ssh-ed25519 nonsense\"\n", &home()).unwrap_err();
     assert!(error.place.ends_with(":3") && error.cause.contains("web01"), "{error}");
 }
 
@@ -29,7 +30,10 @@ fn relative_keys_lie_beside_the_file_and_the_environment_overrides_them() {
     let text = "[defaults]\nreader_key = \"r.key\"\nrunner_key = \"x.key\"\n[[hosts]]\nname = \"web01\"\n";
     let config = load(text, &home()).unwrap();
     let host = config.inventory.get("web01").unwrap();
-    assert!(host.reader_key.as_ref().unwrap().is_absolute() && host.reader_key.as_ref().unwrap().ends_with("r.key"));
+    assert!(
+        host.reader_key.as_ref().unwrap().is_absolute()
+            && host.reader_key.as_ref().unwrap().ends_with("r.key")
+    );
     let env = Environment::from([("HOME", "/h"), ("LINUX_MCP_SSH_KEY_PATH", "/other")]);
     let config = load(text, &env).unwrap();
     assert_eq!(config.inventory.get("web01").unwrap().reader_key.as_deref(), Some(Path::new("/other")));
@@ -38,14 +42,20 @@ fn relative_keys_lie_beside_the_file_and_the_environment_overrides_them() {
 #[test]
 fn allowed_hosts_narrow_the_inventory_and_may_name_new_ones() {
     let env = Environment::from([("HOME", "/h"), ("LINUX_MCP_ALLOWED_HOSTS", "b, c")]);
-    let config = load("[[hosts]]\nname = \"a\"\n[[hosts]]\nname = \"b\"\naddress = \"192.0.2.1\"\n", &env).unwrap();
+    let config =
+        load("[[hosts]]\nname = \"a\"\n[[hosts]]\nname = \"b\"\naddress = \"192.0.2.1\"\n", &env).unwrap();
     let names: Vec<_> = config.inventory.iter().map(|h| (h.name.as_str(), h.address.as_str())).collect();
     assert_eq!(names, [("b", "192.0.2.1"), ("c", "c")]);
 }
 
 #[test]
 fn hosts_listed_twice_and_names_like_options_are_refused() {
-    assert!(load("[[hosts]]\nname = \"a\"\n[[hosts]]\nname = \"a\"\n", &home()).unwrap_err().cause.contains("twice"));
+    assert!(
+        load("[[hosts]]\nname = \"a\"\n[[hosts]]\nname = \"a\"\n", &home())
+            .unwrap_err()
+            .cause
+            .contains("twice")
+    );
     assert!(load("[[hosts]]\nname = \"-oProxyCommand=x\"\n", &home()).is_err());
 }
 

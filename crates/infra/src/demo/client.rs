@@ -51,7 +51,8 @@ impl Client {
         self.next += 1;
         self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })).await?;
         while let Some(line) = self.lines.next_line().await? {
-            let mut message: Value = serde_json::from_str(&line).context("the server wrote something that is not JSON")?;
+            let mut message: Value =
+                serde_json::from_str(&line).context("the server wrote something that is not JSON")?;
             if message["id"] == id {
                 if !message["error"].is_null() {
                     bail!("{method}: {}", message["error"]["message"]);

@@ -32,7 +32,8 @@ pub(super) async fn start(place: &Place) -> anyhow::Result<u16> {
     }
     let forced = Arc::new(Forced { program: place.program.clone(), root: place.root(), keys });
     let host_key = load_private_key(&place.path("host.key")).map_err(anyhow::Error::msg)?;
-    let config = Arc::new(server::Config { keys: vec![host_key], nodelay: true, ..server::Config::default() });
+    let config =
+        Arc::new(server::Config { keys: vec![host_key], nodelay: true, ..server::Config::default() });
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no free port")?;
     let port = listener.local_addr()?.port();
     tokio::spawn(async move {
@@ -61,7 +62,8 @@ impl Handler for Connection {
 
     async fn auth_publickey(&mut self, _user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         let shown = key.public_key.key_data();
-        self.account = self.forced.keys.iter().find(|(k, _)| k.key_data() == shown).map(|(_, account)| *account);
+        self.account =
+            self.forced.keys.iter().find(|(k, _)| k.key_data() == shown).map(|(_, account)| *account);
         Ok(if self.account.is_some() { Auth::Accept } else { Auth::reject() })
     }
 
@@ -76,7 +78,12 @@ impl Handler for Connection {
         Ok(())
     }
 
-    async fn exec_request(&mut self, id: ChannelId, data: &[u8], session: &mut Session) -> Result<(), Self::Error> {
+    async fn exec_request(
+        &mut self,
+        id: ChannelId,
+        data: &[u8],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
         let (Some(channel), Some(account)) = (self.channels.remove(&id), self.account) else {
             return session.channel_failure(id);
         };

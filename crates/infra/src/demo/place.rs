@@ -29,7 +29,10 @@ impl Place {
         let base = std::env::temp_dir();
         let id = crate::recovery::fresh_id("mcp-linux-infra-demo-", 6)?;
         let dir = base.join(id);
-        std::fs::DirBuilder::new().mode(0o700).create(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&dir)
+            .with_context(|| format!("cannot make {}", dir.display()))?;
         let place = Self { dir: dir.canonicalize()?, program, keep };
         for key in ["reader", "runner", "alice", "host"] {
             place.make_key(key)?;
@@ -52,7 +55,11 @@ impl Place {
         let mut key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519)?;
         key.set_comment(format!("{name}@demo"));
         write(&self.path(&format!("{name}.key")), key.to_openssh(LineEnding::LF)?.as_bytes(), 0o600)?;
-        write(&self.path(&format!("{name}.key.pub")), format!("{}\n", public_line(key.public_key()).0).as_bytes(), 0o644)
+        write(
+            &self.path(&format!("{name}.key.pub")),
+            format!("{}\n", public_line(key.public_key()).0).as_bytes(),
+            0o644,
+        )
     }
 
     pub(super) fn public_key(&self, name: &str) -> anyhow::Result<String> {
@@ -61,16 +68,45 @@ impl Place {
 
     fn fill_root(&self) -> anyhow::Result<()> {
         let root = self.root();
-        for dir in ["etc/mcp-linux-infra/actions.d", "etc/mcp-linux-infra/plugins.d", "etc/ssh", "var/lib/mcp-linux-infra/ledger", "var/log", "usr/bin", "run"] {
+        for dir in [
+            "etc/mcp-linux-infra/actions.d",
+            "etc/mcp-linux-infra/plugins.d",
+            "etc/ssh",
+            "var/lib",
+            "var/log",
+            "usr/bin",
+            "run",
+        ] {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root.join(dir))?;
         }
         let etc = root.join("etc/mcp-linux-infra");
-        write(&etc.join("target.toml"), format!("host = \"{HOST}\"\ntenant = \"default\"\n").as_bytes(), 0o600)?;
-        write(&etc.join("approvers"), format!("alice@example.org {}\n", self.public_key("alice")?).as_bytes(), 0o600)?;
+        write(
+            &etc.join("target.toml"),
+            format!("host = \"{HOST}\"\ntenant = \"default\"\n").as_bytes(),
+            0o600,
+        )?;
+        write(
+            &etc.join("approvers"),
+            format!("alice@example.org {}\n", self.public_key("alice")?).as_bytes(),
+            0o600,
+        )?;
         write(&etc.join("actions.d/restart_demo_dns.toml"), ACTION.as_bytes(), 0o600)?;
-        write(&root.join("etc/machine-id"), format!("{}\n", crate::recovery::fresh_id("", 16)?).as_bytes(), 0o600)?;
-        write(&root.join("etc/ssh/ssh_host_ed25519_key.pub"), format!("{}\n", self.public_key("host")?).as_bytes(), 0o600)?;
-        let play = format!("#!/bin/sh\nexec {} demo-target systemctl {} \"$@\"\n", quote(&self.program), quote(&root));
+        write(
+            &root.join("etc/machine-id"),
+            format!("{}\n", crate::recovery::fresh_id("", 16)?).as_bytes(),
+            0o600,
+        )?;
+        write(
+            &root.join("etc/ssh/ssh_host_ed25519_key.pub"),
+            format!("{}\n", self.public_key("host")?).as_bytes(),
+            0o600,
+        )?;
+        super::target::initialise(&root)?;
+        let play = format!(
+            "#!/bin/sh\nexec {} demo-target systemctl {} \"$@\"\n",
+            quote(&self.program),
+            quote(&root)
+        );
         write(&root.join("usr/bin/systemctl"), play.as_bytes(), 0o700)
     }
 

@@ -26,7 +26,10 @@ impl Server {
         if let Some(program) = find_sshd() {
             match start_sshd(&program, place, user).await {
                 Ok(server) => return Ok(server),
-                Err(e) => eprintln!("  (sshd at {} does not serve an ordinary user here: {e:#}; using the embedded server)", program.display()),
+                Err(e) => eprintln!(
+                    "  (sshd at {} does not serve an ordinary user here: {e:#}; using the embedded server)",
+                    program.display()
+                ),
             }
         }
         let port = embedded::start(place).await?;
@@ -98,7 +101,12 @@ async fn usable(child: &mut Child, port: u16, place: &Place, user: &str) -> anyh
             anyhow::bail!("it ended with {status}");
         }
         if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-            let probe = Command::new(&place.program).arg("--config").arg(&config).args(["hosts", "check"]).output().await?;
+            let probe = Command::new(&place.program)
+                .arg("--config")
+                .arg(&config)
+                .args(["hosts", "check"])
+                .output()
+                .await?;
             anyhow::ensure!(probe.status.success(), "{}", String::from_utf8_lossy(&probe.stdout).trim());
             return Ok(());
         }

@@ -26,7 +26,10 @@ pub async fn run(keep: bool) -> anyhow::Result<()> {
     let user = user_name()?;
     show.title("mcp-linux-infra: an assistant looks, a person decides");
     let server = Server::start(&place, &user).await?;
-    show.note(&format!("target {HOST}: {} on 127.0.0.1:{}, systemd played for one small DNS service", server.what, server.port));
+    show.note(&format!(
+        "target {HOST}: {} on 127.0.0.1:{}, systemd played for one small DNS service",
+        server.what, server.port
+    ));
     let config = place.write_config(server.port, &user)?;
     let story = Story { place: &place, show: &show, config: config.clone() };
     let told = story.tell().await;
@@ -57,26 +60,42 @@ impl Story<'_> {
         let listed = client.request("tools/list", json!({})).await?;
         let tools = listed["tools"].as_array().map_or(0, Vec::len);
         show.note(&format!("{tools} tools; none of them approves anything"));
-        let diagnosis = client.call("diagnose_system", json!({ "host": HOST, "checks": ["services", "memory", "disk"] })).await?;
+        let diagnosis = client
+            .call("diagnose_system", json!({ "host": HOST, "checks": ["services", "memory", "disk"] }))
+            .await?;
         show.answer(&diagnosis);
-        ensure!(text(&diagnosis).contains("restart_demo_dns"), "the diagnosis did not find the stopped service");
+        ensure!(
+            text(&diagnosis).contains("restart_demo_dns"),
+            "the diagnosis did not find the stopped service"
+        );
 
         show.step(2, "It tries to mend it by itself: the target's policy says no");
-        show.answer(&client.call("execute_ssh_command", json!({ "host": HOST, "command": "systemctl start demo-dns" })).await?);
+        show.answer(
+            &client
+                .call("execute_ssh_command", json!({ "host": HOST, "command": "systemctl start demo-dns" }))
+                .await?,
+        );
 
         show.step(3, "It proposes the recovery, and executing without a signature is refused");
         let proposed = client
             .call("propose_pra_action", json!({ "host": HOST, "action": "restart_demo_dns", "rationale": "demo-dns.service is enabled but stopped: names do not resolve." }))
             .await?;
         show.answer(&proposed);
-        let id = proposed["structuredContent"]["proposal"]["id"].as_str().context("no proposal id")?.to_owned();
+        let id =
+            proposed["structuredContent"]["proposal"]["id"].as_str().context("no proposal id")?.to_owned();
         let execute = json!({ "host": HOST, "action": "restart_demo_dns", "approval_token": id });
         let refused = client.call("execute_pra_action", execute.clone()).await?;
         show.answer(&refused);
-        ensure!(refused["structuredContent"]["error"]["code"] == "approval_required", "an unsigned action was not refused");
+        ensure!(
+            refused["structuredContent"]["error"]["code"] == "approval_required",
+            "an unsigned action was not refused"
+        );
         ensure!(!self.service_runs(), "an unsigned action ran");
 
-        show.step(4, "A person reviews the exact bytes and signs them with a key that the server does not have");
+        show.step(
+            4,
+            "A person reviews the exact bytes and signs them with a key that the server does not have",
+        );
         self.own(&["approve", &id, "--key", "alice.key", "--yes"]).await?;
 
         show.step(5, "Now it runs: the target checks the signature, runs the action once, verifies");
@@ -86,12 +105,18 @@ impl Story<'_> {
         show.answer(&client.call("verify_service", json!({ "host": HOST, "service": "demo-dns" })).await?);
         client.end().await?;
 
-        show.step(6, "Every step is on record, here and on the target, each record chained to the one before");
+        show.step(
+            6,
+            "Every step is on record, here and on the target, each record chained to the one before",
+        );
         self.own(&["audit", "tail", "-n", "6"]).await?;
         self.own(&["audit", "verify"]).await?;
         self.own(&["audit", "verify", "--file", "target/var/log/pra-run.log"]).await?;
 
-        show.step(7, "Somebody steals the server's disk with both SSH keys and replays the grant: the target refuses");
+        show.step(
+            7,
+            "Somebody steals the server's disk with both SSH keys and replays the grant: the target refuses",
+        );
         self.replay(&id).await
     }
 
@@ -111,7 +136,12 @@ impl Story<'_> {
             .output()
             .await?;
         Show::text(&String::from_utf8_lossy(&output.stdout));
-        ensure!(output.status.success(), "{} failed: {}", arguments[0], String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "{} failed: {}",
+            arguments[0],
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(())
     }
 
@@ -124,7 +154,12 @@ impl Story<'_> {
         let receipt = app.audit(&Audit { event: "demo_replay", data: json!({ "proposal": id }) }).await?;
         let output = app.pool().exec(host, Account::Runner, "grant", Some(&grant), &receipt).await?;
         let result: Value = serde_json::from_slice(&output.stdout).context("the target gave no result")?;
-        Show::text(&format!("exit {:?}: {} ({})", output.exit.unwrap_or(-1), result["code"].as_str().unwrap_or("?"), result["message"].as_str().unwrap_or_default()));
+        Show::text(&format!(
+            "exit {:?}: {} ({})",
+            output.exit.unwrap_or(-1),
+            result["code"].as_str().unwrap_or("?"),
+            result["message"].as_str().unwrap_or_default()
+        ));
         ensure!(result["code"] == "nonce_seen", "a replayed grant was not refused");
         Ok(())
     }
@@ -183,7 +218,12 @@ impl Show {
         self.title("The target stays up. Paste this into your MCP client's configuration:");
         let snippet = json!({ "mcpServers": { "linux-infra": { "command": place.program, "args": ["--config", config, "serve"] } } });
         println!("{}", serde_json::to_string_pretty(&snippet).unwrap_or_default());
-        self.note(&format!("approve with: {} --config {} approve ID --key {}", place.program.display(), config.display(), place.path("alice.key").display()));
+        self.note(&format!(
+            "approve with: {} --config {} approve ID --key {}",
+            place.program.display(),
+            config.display(),
+            place.path("alice.key").display()
+        ));
         if let Some(pid) = server.pid() {
             self.note(&format!("sshd is process {pid}"));
         }

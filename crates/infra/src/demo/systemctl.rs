@@ -22,7 +22,18 @@ pub fn run(root: &Path, arguments: &[String]) -> u8 {
     let units: Vec<&str> = words.collect();
     if let Some(unknown) = units.iter().find(|u| !names(u, UNIT)) {
         if verb == "show" {
-            print!("{}", render(&[("Id", (*unknown).to_owned()), ("LoadState", "not-found".to_owned()), ("ActiveState", "inactive".to_owned())], option("--property"), flag("--value")));
+            print!(
+                "{}",
+                render(
+                    &[
+                        ("Id", (*unknown).to_owned()),
+                        ("LoadState", "not-found".to_owned()),
+                        ("ActiveState", "inactive".to_owned())
+                    ],
+                    option("--property"),
+                    flag("--value")
+                )
+            );
             return 0;
         }
         eprintln!("Unit {unknown} could not be found.");
@@ -50,12 +61,18 @@ pub fn run(root: &Path, arguments: &[String]) -> u8 {
             let wanted = option("--state").is_none_or(|s| s.split(',').any(|w| w == active || w == sub));
             let failed_only = flag("--failed");
             let row = if flag("--output=json") || option("--output") == Some("json") {
-                format!("{{\"unit\":\"{UNIT}\",\"load\":\"loaded\",\"active\":\"{active}\",\"sub\":\"{sub}\",\"description\":\"Demo DNS service\"}}")
+                format!(
+                    "{{\"unit\":\"{UNIT}\",\"load\":\"loaded\",\"active\":\"{active}\",\"sub\":\"{sub}\",\"description\":\"Demo DNS service\"}}"
+                )
             } else {
                 format!("{UNIT} loaded {active} {sub} Demo DNS service")
             };
             let row = if wanted && !failed_only { row } else { String::new() };
-            if option("--output") == Some("json") { println!("[{row}]") } else { println!("{row}") }
+            if option("--output") == Some("json") {
+                println!("[{row}]");
+            } else {
+                println!("{row}");
+            }
             0
         }
         "list-unit-files" => {

@@ -84,7 +84,8 @@ impl<'a> Asker<'a> {
     pub(super) async fn json_lines(&self, argv: &[&str]) -> Result<JsonLines, Failure> {
         let output = self.judged(argv, &[]).await?;
         let mut washer = Washer::default();
-        let mut lines = JsonLines { complaint: complaint(&output), truncated: output.truncated, ..JsonLines::default() };
+        let mut lines =
+            JsonLines { complaint: complaint(&output), truncated: output.truncated, ..JsonLines::default() };
         for line in output.stdout.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty()) {
             match serde_json::from_slice(line) {
                 Ok(object @ Value::Object(_)) => lines.values.push(text_of_bytes(object)),
@@ -131,7 +132,8 @@ fn text_of_bytes(mut object: Value) -> Value {
     if let Value::Object(map) = &mut object {
         for value in map.values_mut() {
             let Value::Array(items) = &*value else { continue };
-            let bytes: Option<Vec<u8>> = items.iter().map(|n| n.as_u64().and_then(|n| u8::try_from(n).ok())).collect();
+            let bytes: Option<Vec<u8>> =
+                items.iter().map(|n| n.as_u64().and_then(|n| u8::try_from(n).ok())).collect();
             if let Some(bytes) = bytes {
                 *value = Value::String(String::from_utf8_lossy(&bytes).into_owned());
             }
@@ -178,14 +180,25 @@ mod tests {
 
     #[test]
     fn output_hostile_11_stderr_is_clean() {
-        let failure = ask(Output { stderr: b"\x1b[31mdf: password=hunter2\nmore".to_vec(), exit: Some(1), ..Output::default() });
-        assert_eq!(failure.err().unwrap().to_string(), "df failed with exit status 1: df: password=[redacted] | more");
+        let failure = ask(Output {
+            stderr: b"\x1b[31mdf: password=hunter2\nmore".to_vec(),
+            exit: Some(1),
+            ..Output::default()
+        });
+        assert_eq!(
+            failure.err().unwrap().to_string(),
+            "df failed with exit status 1: df: password=[redacted] | more"
+        );
     }
 
     #[test]
     fn the_wrapper_is_understood() {
-        let with = |exit, stderr: &str| ask(Output { stderr: stderr.into(), exit: Some(exit), ..Output::default() });
-        assert_eq!(with(126, "mcp-wrapper: blocked: no form\n").err().unwrap(), Failure::Blocked { reason: "no form".into() });
+        let with =
+            |exit, stderr: &str| ask(Output { stderr: stderr.into(), exit: Some(exit), ..Output::default() });
+        assert_eq!(
+            with(126, "mcp-wrapper: blocked: no form\n").err().unwrap(),
+            Failure::Blocked { reason: "no form".into() }
+        );
         assert_eq!(with(124, "mcp-wrapper: no end\n").err().unwrap().code(), "timed_out");
         assert_eq!(with(127, "").err().unwrap().code(), "program_missing");
         assert_eq!(with(124, "").err().unwrap().code(), "command_failed", "a program's own 124");

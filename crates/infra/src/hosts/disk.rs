@@ -19,8 +19,22 @@ const DF: &[&str] = &["df", "--block-size=1", "--output=source,fstype,itotal,ius
 
 /// Kinds that hold no data of their own, or are full by nature.
 const PSEUDO: [&str; 16] = [
-    "autofs", "binfmt_misc", "cgroup", "cgroup2", "configfs", "debugfs", "devtmpfs", "efivarfs", "fuse.portal",
-    "fuse.gvfsd-fuse", "iso9660", "proc", "ramfs", "squashfs", "sysfs", "tracefs",
+    "autofs",
+    "binfmt_misc",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devtmpfs",
+    "efivarfs",
+    "fuse.portal",
+    "fuse.gvfsd-fuse",
+    "iso9660",
+    "proc",
+    "ramfs",
+    "squashfs",
+    "sysfs",
+    "tracefs",
 ];
 
 /// How full something is.
@@ -94,7 +108,9 @@ fn read(text: &str) -> Option<DiskUsage> {
     let mut filesystems: Vec<Filesystem> = Vec::new();
     for row in lines.filter_map(row).filter(is_data) {
         // A bind mount shows its device again; the shortest path is the one that people know.
-        let same = |f: &&mut Filesystem| f.source == row.source && f.source.starts_with('/') && f.size_bytes == row.size_bytes;
+        let same = |f: &&mut Filesystem| {
+            f.source == row.source && f.source.starts_with('/') && f.size_bytes == row.size_bytes
+        };
         match filesystems.iter_mut().find(same) {
             Some(known) if row.mount.len() < known.mount.len() => *known = row,
             Some(_) => {}
@@ -113,16 +129,22 @@ fn fullness(f: &Filesystem) -> f64 {
 
 /// Real storage, and tmpfs where programs write.
 fn is_data(f: &Filesystem) -> bool {
-    let system = ["/dev", "/sys", "/proc", "/run"].iter().any(|p| f.mount.strip_prefix(p).is_some_and(|r| r.is_empty() || r.starts_with('/')));
-    f.size_bytes > 0 && !PSEUDO.contains(&f.kind.as_str()) && !(f.kind == "tmpfs" && system && f.mount != "/run")
+    let system = ["/dev", "/sys", "/proc", "/run"]
+        .iter()
+        .any(|p| f.mount.strip_prefix(p).is_some_and(|r| r.is_empty() || r.starts_with('/')));
+    f.size_bytes > 0
+        && !PSEUDO.contains(&f.kind.as_str())
+        && !(f.kind == "tmpfs" && system && f.mount != "/run")
 }
 
 /// A row: source and mount point may hold blanks, so the numbers between them are what is looked for.
 fn row(line: &str) -> Option<Filesystem> {
-    let words: Vec<(usize, &str)> = line.split_whitespace().map(|w| (w.as_ptr() as usize - line.as_ptr() as usize, w)).collect();
+    let words: Vec<(usize, &str)> =
+        line.split_whitespace().map(|w| (w.as_ptr() as usize - line.as_ptr() as usize, w)).collect();
     let number = |w: &str| if w == "-" { Some(0) } else { w.parse::<u64>().ok() };
     let kind_at = (1..words.len().checked_sub(6)?).find(|kind| {
-        words[kind + 1..=kind + 5].iter().all(|(_, w)| number(w).is_some()) && words[kind + 6].1.starts_with('/')
+        words[kind + 1..=kind + 5].iter().all(|(_, w)| number(w).is_some())
+            && words[kind + 6].1.starts_with('/')
     })?;
     let column = |i: usize| number(words[kind_at + i].1).unwrap_or(0);
     let (inodes_total, inodes_used, size_bytes, used_bytes, available_bytes) =
@@ -157,7 +179,11 @@ fn pressure(percent: f64) -> Pressure {
 impl Filesystem {
     /// One line.
     pub(super) fn line(&self) -> String {
-        let inodes = if self.inodes_total == 0 { String::new() } else { format!(", inodes {} %", self.inodes_used_percent) };
+        let inodes = if self.inodes_total == 0 {
+            String::new()
+        } else {
+            format!(", inodes {} %", self.inodes_used_percent)
+        };
         format!(
             "{} {} % of {} used, {} free{inodes} ({})",
             self.mount,
@@ -177,7 +203,8 @@ impl DiskUsage {
             Pressure::Warning => "warning: ",
             Pressure::Critical => "critical: ",
         };
-        let mut lines: Vec<String> = self.filesystems.iter().take(10).map(|f| format!("{}{}", mark(f), f.line())).collect();
+        let mut lines: Vec<String> =
+            self.filesystems.iter().take(10).map(|f| format!("{}{}", mark(f), f.line())).collect();
         if self.filesystems.len() > 10 {
             lines.push(format!("and {} less full", self.filesystems.len() - 10));
         }
@@ -215,7 +242,8 @@ mod tests {
              /dev/loop3 squashfs 10 10 10 10 0 /snap/x/1\n/dev/sda1 ext4 100 99 1000 500 500 /var/lib/bind/mount\n"
         );
         let disk = read(&text).unwrap();
-        let shown: Vec<_> = disk.filesystems.iter().map(|f| (f.source.as_str(), f.mount.as_str(), f.pressure)).collect();
+        let shown: Vec<_> =
+            disk.filesystems.iter().map(|f| (f.source.as_str(), f.mount.as_str(), f.pressure)).collect();
         assert_eq!(
             shown,
             [
@@ -224,12 +252,20 @@ mod tests {
                 ("/dev/sdb", "/data", Pressure::Ok)
             ]
         );
-        assert!(disk.summary().starts_with("critical: /var 50 % of 1000 B used, 500 B free, inodes 99 % (ext4)"), "{}", disk.summary());
+        assert!(
+            disk.summary().starts_with("critical: /var 50 % of 1000 B used, 500 B free, inodes 99 % (ext4)"),
+            "{}",
+            disk.summary()
+        );
     }
 
     #[test]
     fn a_mount_that_complains_hides_no_other() {
-        let output = Output { stderr: b"df: /mnt: Transport endpoint is not connected".to_vec(), exit: Some(1), ..answer(&format!("{HEAD}/dev/a ext4 9 1 9 1 8 /\n")) };
+        let output = Output {
+            stderr: b"df: /mnt: Transport endpoint is not connected".to_vec(),
+            exit: Some(1),
+            ..answer(&format!("{HEAD}/dev/a ext4 9 1 9 1 8 /\n"))
+        };
         let disk = block_on(get_disk_usage(&Fake::default().with("df", output))).unwrap();
         assert_eq!(disk.filesystems.len(), 1);
         assert!(disk.note.unwrap().contains("Transport endpoint"));
@@ -243,7 +279,10 @@ mod tests {
             read(&whole[..cut]);
         }
         let max = u64::MAX;
-        let disk = read(&format!("{HEAD}x ext4 {max} {max} {max} {max} {max} /\na b c d e f g h i j\n- - - - - - - -\n")).unwrap();
+        let disk = read(&format!(
+            "{HEAD}x ext4 {max} {max} {max} {max} {max} /\na b c d e f g h i j\n- - - - - - - -\n"
+        ))
+        .unwrap();
         assert_eq!(disk.filesystems.len(), 1);
     }
 }

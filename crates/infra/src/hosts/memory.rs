@@ -45,11 +45,15 @@ fn read(text: &str) -> Result<MemoryInfo, Failure> {
         let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
         kib.checked_mul(1024)
     };
-    let total_bytes = field("MemTotal").filter(|n| *n > 0).ok_or_else(|| lacking("cat", "/proc/meminfo has no MemTotal"))?;
+    let total_bytes = field("MemTotal")
+        .filter(|n| *n > 0)
+        .ok_or_else(|| lacking("cat", "/proc/meminfo has no MemTotal"))?;
     let free_bytes = field("MemFree").unwrap_or(0);
-    let cache_bytes = ["Buffers", "Cached", "SReclaimable"].into_iter().filter_map(field).fold(0, u64::saturating_add);
+    let cache_bytes =
+        ["Buffers", "Cached", "SReclaimable"].into_iter().filter_map(field).fold(0, u64::saturating_add);
     // Kernels before 3.14 name no MemAvailable.
-    let available_bytes = field("MemAvailable").unwrap_or(free_bytes.saturating_add(cache_bytes)).min(total_bytes);
+    let available_bytes =
+        field("MemAvailable").unwrap_or(free_bytes.saturating_add(cache_bytes)).min(total_bytes);
     let used_bytes = total_bytes - available_bytes;
     let swap_total_bytes = field("SwapTotal").unwrap_or(0);
     let swap_used_bytes = swap_total_bytes.saturating_sub(field("SwapFree").unwrap_or(swap_total_bytes));
@@ -72,7 +76,12 @@ impl MemoryInfo {
         let swap = if self.swap_total_bytes == 0 {
             "no swap".to_owned()
         } else {
-            format!("swap {} of {} used ({} %)", bytes(self.swap_used_bytes), bytes(self.swap_total_bytes), self.swap_used_percent)
+            format!(
+                "swap {} of {} used ({} %)",
+                bytes(self.swap_used_bytes),
+                bytes(self.swap_total_bytes),
+                self.swap_used_percent
+            )
         };
         format!(
             "memory: {} available of {} ({} % used); {swap}",
@@ -94,7 +103,11 @@ mod tests {
         let memory = block_on(get_memory_info(&fake)).unwrap();
         assert_eq!(memory.total_bytes % 1024, 0);
         assert_eq!(memory.used_bytes + memory.available_bytes, memory.total_bytes);
-        assert!(memory.summary().contains("GiB") && memory.summary().contains("no swap"), "{}", memory.summary());
+        assert!(
+            memory.summary().contains("GiB") && memory.summary().contains("no swap"),
+            "{}",
+            memory.summary()
+        );
     }
 
     #[test]
@@ -107,7 +120,14 @@ mod tests {
     #[test]
     fn broken_answers_are_errors() {
         let whole = sample("meminfo.txt");
-        for text in ["", "MemTotal:", "MemTotal: kB", "MemTotal: -5 kB", "MemTotal: 0 kB", "MemTotal: 99999999999999999999 kB"] {
+        for text in [
+            "",
+            "MemTotal:",
+            "MemTotal: kB",
+            "MemTotal: -5 kB",
+            "MemTotal: 0 kB",
+            "MemTotal: 99999999999999999999 kB",
+        ] {
             assert_eq!(read(text).unwrap_err().code(), "unreadable_output", "{text}");
         }
         for cut in 0..whole.len() {

@@ -27,7 +27,7 @@ pub use memory::{MemoryInfo, get_memory_info};
 pub use operand::{Priority, Since, Unit};
 pub use reader::{Failure, Output, Reader};
 pub use services::{
-    DEFAULT_SERVICES, MAX_SERVICES, ServiceHealth, ServiceList, ServiceReport, ServiceRow, ServiceState, ServiceStatus, get_service_status, list_services,
-    verify_service,
+    DEFAULT_SERVICES, MAX_SERVICES, ServiceHealth, ServiceList, ServiceReport, ServiceRow, ServiceState,
+    ServiceStatus, get_service_status, list_services, verify_service,
 };
 pub use system::{SystemInfo, get_system_info};

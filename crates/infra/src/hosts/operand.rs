@@ -14,7 +14,17 @@ use super::reader::Failure;
 const UNIT_BYTES: usize = 255;
 
 const UNIT_SUFFIXES: [&str; 11] = [
-    "service", "socket", "timer", "mount", "automount", "path", "target", "slice", "scope", "swap", "device",
+    "service",
+    "socket",
+    "timer",
+    "mount",
+    "automount",
+    "path",
+    "target",
+    "slice",
+    "scope",
+    "swap",
+    "device",
 ];
 
 /// Name of a systemd unit, with its suffix: `unbound` is read as `unbound.service`.
@@ -54,7 +64,8 @@ impl FromStr for Unit {
         if !text.bytes().all(named) {
             return refuse("a unit name holds only letters, digits and : _ . @ \\ -");
         }
-        let suffixed = text.rsplit_once('.').is_some_and(|(stem, end)| !stem.is_empty() && UNIT_SUFFIXES.contains(&end));
+        let suffixed =
+            text.rsplit_once('.').is_some_and(|(stem, end)| !stem.is_empty() && UNIT_SUFFIXES.contains(&end));
         let full = if suffixed { text.to_owned() } else { format!("{text}.service") };
         if full.starts_with('.') || full.starts_with('@') {
             return refuse("the name is missing in front of the suffix");
@@ -84,7 +95,8 @@ impl FromStr for Since {
     fn from_str(text: &str) -> Result<Self, Failure> {
         let plain = text.trim();
         let read = word(plain).or_else(|| span(plain)).or_else(|| date(plain));
-        read.map(Self).ok_or_else(|| bad("since", text, "say for example `15min`, `2h`, `today` or `2026-11-24 04:30`"))
+        read.map(Self)
+            .ok_or_else(|| bad("since", text, "say for example `15min`, `2h`, `today` or `2026-11-24 04:30`"))
     }
 }
 
@@ -115,7 +127,10 @@ fn date(text: &str) -> Option<String> {
     const FULL: &[u8] = b"dddd-dd-dd dd:dd:dd";
     let text = text.replacen('T', " ", 1);
     let shaped = matches!(text.len(), 10 | 16 | 19)
-        && text.bytes().zip(FULL).all(|(b, want)| if *want == b'd' { b.is_ascii_digit() } else { b == *want });
+        && text
+            .bytes()
+            .zip(FULL)
+            .all(|(b, want)| if *want == b'd' { b.is_ascii_digit() } else { b == *want });
     shaped.then_some(text)
 }
 
@@ -142,8 +157,16 @@ pub enum Priority {
 }
 
 impl Priority {
-    const ALL: [Self; 8] =
-        [Self::Emerg, Self::Alert, Self::Crit, Self::Err, Self::Warning, Self::Notice, Self::Info, Self::Debug];
+    const ALL: [Self; 8] = [
+        Self::Emerg,
+        Self::Alert,
+        Self::Crit,
+        Self::Err,
+        Self::Warning,
+        Self::Notice,
+        Self::Info,
+        Self::Debug,
+    ];
 
     /// The name.
     pub fn as_str(self) -> &'static str {
@@ -191,8 +214,25 @@ mod tests {
     fn what_could_be_an_option_or_a_pattern_is_refused() {
         let long = "x".repeat(300);
         for given in [
-            "", "-", "--host=root@attacker", "-Hroot@evil", "a b", "a\tb", "a\nb", "*", "ssh*", "a/b", "../x", ".service",
-            "@.service", "a;b", "$(id)", "a\u{202e}b", "ünbound", "\u{0}", &long,
+            "",
+            "-",
+            "--host=root@attacker",
+            "-Hroot@evil",
+            "a b",
+            "a\tb",
+            "a\nb",
+            "*",
+            "ssh*",
+            "a/b",
+            "../x",
+            ".service",
+            "@.service",
+            "a;b",
+            "$(id)",
+            "a\u{202e}b",
+            "ünbound",
+            "\u{0}",
+            &long,
         ] {
             let refused = given.parse::<Unit>().unwrap_err();
             assert_eq!(refused.code(), "bad_arguments", "{given:?}");
@@ -214,7 +254,19 @@ mod tests {
         ] {
             assert_eq!(given.parse::<Since>().unwrap().as_str(), read);
         }
-        for given in ["", "-", "--since", "now; id", "1", "h", "9999999h", "2026-1-2", "2026-11-24 04", "@0", "1 hour ago --file=x"] {
+        for given in [
+            "",
+            "-",
+            "--since",
+            "now; id",
+            "1",
+            "h",
+            "9999999h",
+            "2026-1-2",
+            "2026-11-24 04",
+            "@0",
+            "1 hour ago --file=x",
+        ] {
             assert!(given.parse::<Since>().is_err(), "{given:?}");
         }
     }

@@ -39,13 +39,11 @@ pub struct SystemInfo {
 /// Asks what the host is. Parts that do not answer are named in `errors`.
 pub async fn get_system_info(reader: &dyn Reader) -> Result<SystemInfo, Failure> {
     let asker = Asker::new(reader);
-    let (uname, os, stat, load) = join4(
-        asker.text(&["uname", "-a"]),
-        asker.text(&["cat", "/etc/os-release"]),
-        stat(&asker),
-        async { (load(&asker).await, uptime(&asker).await) },
-    )
-    .await;
+    let (uname, os, stat, load) =
+        join4(asker.text(&["uname", "-a"]), asker.text(&["cat", "/etc/os-release"]), stat(&asker), async {
+            (load(&asker).await, uptime(&asker).await)
+        })
+        .await;
     let (load, uptime) = load;
     // The host itself is out of reach: that is the answer.
     let uname = match uname {
@@ -100,7 +98,8 @@ async fn uptime(asker: &Asker<'_>) -> Result<u64, Failure> {
 }
 
 fn read_stat(text: &str) -> Result<Stat, Failure> {
-    let numbered = |l: &&str| l.strip_prefix("cpu").is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()));
+    let numbered =
+        |l: &&str| l.strip_prefix("cpu").is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()));
     let cpus = u32::try_from(text.lines().filter(numbered).count()).unwrap_or(u32::MAX);
     let boot = text.lines().find_map(|l| l.strip_prefix("btime ")?.trim().parse().ok());
     match boot {
@@ -169,12 +168,17 @@ mod tests {
         assert_eq!(system.uptime_seconds, 93_784);
         assert!(system.boot_time_utc.starts_with("2026-11-2"), "{}", system.boot_time_utc);
         assert!(system.errors.is_empty());
-        assert!(system.summary().contains("up 1 d 2 h, 2 processor(s), load 0.52 0.58 0.59"), "{}", system.summary());
+        assert!(
+            system.summary().contains("up 1 d 2 h, 2 processor(s), load 0.52 0.58 0.59"),
+            "{}",
+            system.summary()
+        );
     }
 
     #[test]
     fn a_part_that_fails_is_named() {
-        let host = host().with("cat /proc/stat", answer("nonsense")).with("cat /proc/loadavg", answer("inf x"));
+        let host =
+            host().with("cat /proc/stat", answer("nonsense")).with("cat /proc/loadavg", answer("inf x"));
         let system = block_on(get_system_info(&host)).unwrap();
         assert_eq!(system.cpu_count, 0);
         assert_eq!(system.errors.len(), 2, "{:?}", system.errors);

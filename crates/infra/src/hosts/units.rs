@@ -11,7 +11,11 @@ pub(super) fn bytes(n: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 || value >= 100.0 { format!("{value:.0} {}", UNITS[unit]) } else { format!("{value:.1} {}", UNITS[unit]) }
+    if unit == 0 || value >= 100.0 {
+        format!("{value:.0} {}", UNITS[unit])
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
 }
 
 /// Share of `part` in `whole` in percent, one decimal; 0 of nothing is 0.
@@ -56,9 +60,17 @@ mod tests {
 
     #[test]
     fn quantities_read_well() {
-        assert_eq!([bytes(0), bytes(1536), bytes(25_260_113_920), bytes(u64::MAX)], ["0 B", "1.5 KiB", "23.5 GiB", "16384 PiB"]);
-        assert_eq!([span(5), span(65), span(3_700), span(90_000)], ["5 s", "1 min 5 s", "1 h 1 min", "1 d 1 h"]);
-        assert!((percent(1, 3) - 33.3).abs() < 1e-9 && percent(5, 0) == 0.0 && percent(u64::MAX, 1).is_infinite());
+        assert_eq!(
+            [bytes(0), bytes(1536), bytes(25_260_113_920), bytes(u64::MAX)],
+            ["0 B", "1.5 KiB", "23.5 GiB", "16384 PiB"]
+        );
+        assert_eq!(
+            [span(5), span(65), span(3_700), span(90_000)],
+            ["5 s", "1 min 5 s", "1 h 1 min", "1 d 1 h"]
+        );
+        assert!(
+            (percent(1, 3) - 33.3).abs() < 1e-9 && percent(5, 0) == 0.0 && percent(u64::MAX, 1).is_infinite()
+        );
     }
 
     #[test]

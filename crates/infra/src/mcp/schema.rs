@@ -28,7 +28,9 @@ fn tidy(value: &mut Value) {
             if map.get("title").is_some_and(Value::is_string) {
                 map.remove("title");
             }
-            if map.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("uint") || f.starts_with("int") || f == "double" || f == "float") {
+            if map.get("format").and_then(Value::as_str).is_some_and(|f| {
+                f.starts_with("uint") || f.starts_with("int") || f == "double" || f == "float"
+            }) {
                 map.remove("format");
             }
             // Option<T> says `["T", "null"]` with `default: null`; absent says the same.

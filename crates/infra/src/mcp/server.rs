@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation,
-    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool as WireTool, ToolAnnotations,
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData,
+    Implementation, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig,
+    Tool as WireTool, ToolAnnotations,
 };
 use rmcp::service::{RequestContext, RoleServer, ServerInitializeError};
 use rmcp::transport::stdio_pipes;
@@ -57,7 +58,9 @@ impl ServerHandler for McpServer {
     fn get_info(&self) -> ServerConfig {
         let implementation = Implementation::new(SERVER_NAME, env!("CARGO_PKG_VERSION"))
             .with_title("Linux infrastructure")
-            .with_description("Read-only diagnostics over SSH; recovery actions that only run with a person's signature.");
+            .with_description(
+                "Read-only diagnostics over SSH; recovery actions that only run with a person's signature.",
+            );
         let instructions = match self.app.config().empty_notice() {
             Some(notice) => format!("{notice} {INSTRUCTIONS}"),
             None => INSTRUCTIONS.to_owned(),
@@ -86,7 +89,10 @@ impl ServerHandler for McpServer {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let Some(tool) = self.tools.get(&request.name).cloned() else {
-            return Err(ErrorData::invalid_params(format!("unknown tool {:?}; tools/list shows all", request.name), None));
+            return Err(ErrorData::invalid_params(
+                format!("unknown tool {:?}; tools/list shows all", request.name),
+                None,
+            ));
         };
         let call = Call { app: Arc::clone(&self.app), caller: self.caller(&context) };
         let arguments = Value::Object(request.arguments.unwrap_or_default());
@@ -121,7 +127,8 @@ fn wire_tool(tool: &Tool) -> WireTool {
 
 fn wire_answer(answer: Answer) -> CallToolResult {
     let content = vec![ContentBlock::text(answer.text)];
-    let mut result = if answer.error { CallToolResult::error(content) } else { CallToolResult::success(content) };
+    let mut result =
+        if answer.error { CallToolResult::error(content) } else { CallToolResult::success(content) };
     result.structured_content = Some(answer.structured);
     result
 }

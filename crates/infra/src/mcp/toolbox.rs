@@ -140,10 +140,12 @@ where
     let run: Run = Arc::new(move |call, arguments| {
         let run = Arc::clone(&run);
         async move {
-            let typed = serde_json::from_value(arguments)
-                .map_err(|e| ToolError::new("bad_arguments", format!("{name}: {e}; see the tool's input schema")))?;
+            let typed = serde_json::from_value(arguments).map_err(|e| {
+                ToolError::new("bad_arguments", format!("{name}: {e}; see the tool's input schema"))
+            })?;
             let reply = run(call, typed).await?;
-            let data = serde_json::to_value(&reply.data).map_err(|e| ToolError::new("internal", e.to_string()))?;
+            let data =
+                serde_json::to_value(&reply.data).map_err(|e| ToolError::new("internal", e.to_string()))?;
             Ok((data, reply.text))
         }
         .boxed()
@@ -195,7 +197,10 @@ impl Tool {
         let run = AssertUnwindSafe(async { (self.run)(call, arguments).await });
         let result = run.catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(tool = self.name, "panic in a tool");
-            Err(ToolError::new("internal", format!("internal error in {}: the server's log has more", self.name)))
+            Err(ToolError::new(
+                "internal",
+                format!("internal error in {}: the server's log has more", self.name),
+            ))
         });
         let mut answer = match result {
             Ok((structured, text)) => Answer { structured, text, error: false },
@@ -204,7 +209,11 @@ impl Tool {
                 if !e.details.is_null() {
                     error["details"] = e.details;
                 }
-                Answer { text: format!("{}: {}", e.code, e.message), structured: json!({ "error": error }), error: true }
+                Answer {
+                    text: format!("{}: {}", e.code, e.message),
+                    structured: json!({ "error": error }),
+                    error: true,
+                }
             }
         };
         if let Some(notice) = notice {
@@ -237,7 +246,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_answer() {
-        let broken = tool::<NoArguments, Value, _>("broken", "Broken", LOOK, "", |_, _| async { panic!("boom") });
+        let broken =
+            tool::<NoArguments, Value, _>("broken", "Broken", LOOK, "", |_, _| async { panic!("boom") });
         let answer = broken.call(call().1, json!({})).await;
         assert!(answer.error && answer.text.contains("internal error in broken"), "{answer:?}");
         assert!(!answer.text.contains("boom"));
@@ -255,15 +265,26 @@ mod tests {
         let tools = Toolbox::new();
         let mut last = "";
         for tool in tools.iter() {
-            assert!(tool.name.len() <= 40 && tool.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{}", tool.name);
+            assert!(
+                tool.name.len() <= 40 && tool.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{}",
+                tool.name
+            );
             assert!(last < tool.name, "sorted and unique");
             last = tool.name;
             assert_eq!(tool.input["type"], "object", "{}", tool.name);
             assert_eq!(tool.output["type"], "object", "{}", tool.name);
             let text = serde_json::to_string(&tool.input).unwrap();
             assert!(!text.contains("$schema") && !text.contains("uint") && !text.contains("null"), "{text}");
-            assert!(tool.hints.read_only != tool.hints.destructive || tool.name.starts_with("propose"), "{}", tool.name);
-            assert!(!tool.name.contains("approve") && !tool.name.contains("reload"), "no tool approves or reconfigures");
+            assert!(
+                tool.hints.read_only != tool.hints.destructive || tool.name.starts_with("propose"),
+                "{}",
+                tool.name
+            );
+            assert!(
+                !tool.name.contains("approve") && !tool.name.contains("reload"),
+                "no tool approves or reconfigures"
+            );
         }
     }
 }

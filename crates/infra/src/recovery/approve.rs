@@ -38,8 +38,8 @@ pub async fn preview(app: &App, id: &str) -> Result<Preview, RecoveryError> {
     let expires_ms = draft.expires_at.saturating_mul(1000);
     let fixed = app.blocking(move |store| store.fix_statement(&id, &bytes, expires_ms)).await?;
     let bytes = fixed.statement.clone().unwrap_or_default();
-    let statement =
-        Statement::parse(&bytes).map_err(|e| RecoveryError::refused("malformed", format!("the stored statement is unusable: {e}")))?;
+    let statement = Statement::parse(&bytes)
+        .map_err(|e| RecoveryError::refused("malformed", format!("the stored statement is unusable: {e}")))?;
     let (risk, steps) = meaning(app, &statement)?;
     Ok(Preview { proposal: fixed, bytes, statement, risk, steps })
 }
@@ -83,15 +83,18 @@ fn meaning(app: &App, statement: &Statement) -> Result<(String, Steps), Recovery
         }
         Kind::Procedure => Err(RecoveryError::refused("unknown_action", "procedures cannot be approved yet")),
         Kind::Action => {
-            let action = app
-                .actions()
-                .get(&statement.action)
-                .filter(|a| a.plan() == statement.plan)
-                .ok_or_else(|| {
-                    RecoveryError::refused("plan_changed", "this server does not have the definition that the statement names")
-                })?;
-            let bound =
-                action.bind(&statement.params).map_err(|e| RecoveryError::refused("bad_params", e.to_string()))?;
+            let action =
+                app.actions().get(&statement.action).filter(|a| a.plan() == statement.plan).ok_or_else(
+                    || {
+                        RecoveryError::refused(
+                            "plan_changed",
+                            "this server does not have the definition that the statement names",
+                        )
+                    },
+                )?;
+            let bound = action
+                .bind(&statement.params)
+                .map_err(|e| RecoveryError::refused("bad_params", e.to_string()))?;
             let steps = bound.lines().map(|(phase, argv)| (phase.to_string(), argv)).collect();
             Ok((action.risk.to_string(), steps))
         }
@@ -104,8 +107,9 @@ pub async fn sign(app: &App, preview: &Preview, signer: &Signer) -> Result<Propo
         .sign(grant::NAMESPACE, &preview.bytes)
         .await
         .map_err(|e| RecoveryError::refused("signer", e.to_string()))?;
-    let parsed = grant::sshsig::SshSig::parse(armor.as_bytes())
-        .map_err(|e| RecoveryError::refused("signature", format!("the signer gave no usable signature: {e}")))?;
+    let parsed = grant::sshsig::SshSig::parse(armor.as_bytes()).map_err(|e| {
+        RecoveryError::refused("signature", format!("the signer gave no usable signature: {e}"))
+    })?;
     let fingerprint = parsed.key.fingerprint();
     let signature = Signature {
         signer: name_of_signer(app, &preview.bytes, &armor)?.unwrap_or_else(|| signer.name().to_owned()),
@@ -121,11 +125,18 @@ pub async fn sign(app: &App, preview: &Preview, signer: &Signer) -> Result<Propo
 fn name_of_signer(app: &App, statement: &[u8], armor: &str) -> Result<Option<String>, RecoveryError> {
     let Some(path) = &app.config().approvers else { return Ok(None) };
     let place = path.display();
-    let text = std::fs::read_to_string(path).map_err(|e| RecoveryError::refused("config", format!("{place}: {e}")))?;
-    let approvers = grant::Approvers::parse(&text).map_err(|e| RecoveryError::refused("config", format!("{place}: {e}")))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| RecoveryError::refused("config", format!("{place}: {e}")))?;
+    let approvers = grant::Approvers::parse(&text)
+        .map_err(|e| RecoveryError::refused("config", format!("{place}: {e}")))?;
     let envelope = grant::Envelope::new(statement, &[armor])
         .map_err(|e| RecoveryError::refused("signature", e.to_string()))?;
     let approvals = grant::verify_signatures(&envelope, &approvers, grant::APPLICATION, now_ms() / 1000)
-        .map_err(|e| RecoveryError::refused("signature", format!("the target would refuse this signature: {e} (approvers: {place})")))?;
+        .map_err(|e| {
+            RecoveryError::refused(
+                "signature",
+                format!("the target would refuse this signature: {e} (approvers: {place})"),
+            )
+        })?;
     Ok(approvals.into_iter().next().map(|a| a.person))
 }

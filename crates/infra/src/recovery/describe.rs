@@ -36,9 +36,7 @@ pub struct TargetFacts {
 
 /// Asks the target.
 pub async fn describe(app: &App, host: &Host) -> Result<TargetFacts, RecoveryError> {
-    let receipt = app
-        .audit(&Audit { event: "describe", data: json!({ "host": host.name }) })
-        .await?;
+    let receipt = app.audit(&Audit { event: "describe", data: json!({ "host": host.name }) }).await?;
     let output = app.pool().exec(host, Account::Reader, "mcp-describe", None, &receipt).await?;
     if output.exit != Some(0) {
         return Err(RecoveryError::refused(

@@ -36,7 +36,10 @@ pub async fn execute(app: &Arc<App>, host: &Host, action: &str, id: &str) -> Res
         State::Rejected | State::Expired => {
             return Err(RecoveryError::refused(
                 "wrong_state",
-                format!("proposal {id} is {}: nothing was run; make a new proposal if it is still needed", proposal.state),
+                format!(
+                    "proposal {id} is {}: nothing was run; make a new proposal if it is still needed",
+                    proposal.state
+                ),
             ));
         }
     }
@@ -47,7 +50,9 @@ pub async fn execute(app: &Arc<App>, host: &Host, action: &str, id: &str) -> Res
         let id = id.to_owned();
         match app.blocking(move |store| store.start(&id)).await {
             // Another call took it between the look and here.
-            Err(StoreError::WrongState { state: State::Running, .. }) => return Ok(Executed { proposal, now: false }),
+            Err(StoreError::WrongState { state: State::Running, .. }) => {
+                return Ok(Executed { proposal, now: false });
+            }
             other => other?,
         }
     };
@@ -84,7 +89,8 @@ fn same_subject(proposal: &Proposal, host: &Host, action: &str) -> Result<(), Re
 }
 
 fn approval_required(proposal: &Proposal, what: &str) -> RecoveryError {
-    let missing = proposal.asked.approvals.saturating_sub(u32::try_from(proposal.signatures.len()).unwrap_or(0)).max(1);
+    let missing =
+        proposal.asked.approvals.saturating_sub(u32::try_from(proposal.signatures.len()).unwrap_or(0)).max(1);
     RecoveryError::ApprovalRequired {
         next: format!(
             "{}: {what} {missing} signature(s). A person reviews and signs it with `mcp-linux-infra approve {}`; then call \
@@ -100,18 +106,29 @@ fn outcome(proposal: &Proposal, answer: Result<ExecOutput, SshError>) -> (State,
         Ok(output) => output,
         Err(e) => {
             let reason = format!("{e}. Look at /var/log/pra-run.log on the host before proposing it again");
-            return (State::Failed, Some(reason.clone()), json!({ "outcome": "unknown", "code": e.code(), "message": reason }));
+            return (
+                State::Failed,
+                Some(reason.clone()),
+                json!({ "outcome": "unknown", "code": e.code(), "message": reason }),
+            );
         }
     };
     let stderr = crate::hosts::hygiene::clean(&output.stderr).text;
-    let parsed: Option<Value> = serde_json::from_slice(&output.stdout).ok().filter(|v: &Value| v["proposal"] == proposal.id.as_str());
+    let parsed: Option<Value> =
+        serde_json::from_slice(&output.stdout).ok().filter(|v: &Value| v["proposal"] == proposal.id.as_str());
     let Some(result) = parsed.map(crate::hosts::hygiene::clean_json) else {
         let reason = format!("the target gave no result (exit {:?}): {}", output.exit, stderr.trim());
-        return (State::Failed, Some(reason.clone()), json!({ "outcome": "unknown", "code": "no_result", "message": reason }));
+        return (
+            State::Failed,
+            Some(reason.clone()),
+            json!({ "outcome": "unknown", "code": "no_result", "message": reason }),
+        );
     };
-    let worked = matches!(result["outcome"].as_str(), Some("succeeded" | "already_ok")) && output.exit == Some(0);
+    let worked =
+        matches!(result["outcome"].as_str(), Some("succeeded" | "already_ok")) && output.exit == Some(0);
     if worked {
-        let verified = result["steps"].as_array().is_some_and(|steps| steps.iter().any(|s| s["phase"] == "verify"));
+        let verified =
+            result["steps"].as_array().is_some_and(|steps| steps.iter().any(|s| s["phase"] == "verify"));
         return (if verified { State::Verified } else { State::Succeeded }, None, result);
     }
     let code = result["code"].as_str().unwrap_or("failed");

@@ -62,7 +62,10 @@ pub async fn propose(
                 return Err(RecoveryError::refused(
                     "plan_changed",
                     match theirs {
-                        None => format!("{} does not have the action {}: deploy it there", host.name, asked.action),
+                        None => format!(
+                            "{} does not have the action {}: deploy it there",
+                            host.name, asked.action
+                        ),
                         Some(_) => format!(
                             "the definition of {} on {} differs from this server's, so nobody here can see what would run: deploy the \
                              same version to both",
@@ -77,7 +80,10 @@ pub async fn propose(
             if facts.policy != app.catalogue().digest() {
                 return Err(RecoveryError::refused(
                     "policy_changed",
-                    format!("the policy of {} differs from this server's: deploy the same plugins to both", host.name),
+                    format!(
+                        "the policy of {} differs from this server's: deploy the same plugins to both",
+                        host.name
+                    ),
                 ));
             }
             asked.approvals = asked.approvals.max(facts.approvals.get("command").copied().unwrap_or(1));
@@ -94,7 +100,8 @@ pub async fn propose(
     let id = fresh_id("pr_", 8)?;
     // What the target would refuse as malformed is refused before a person has read it.
     let rehearsal = draft(&id, &asked, 0, 1)?;
-    grant::Statement::parse(&rehearsal.to_bytes()).map_err(|e| RecoveryError::refused("bad_params", e.message))?;
+    grant::Statement::parse(&rehearsal.to_bytes())
+        .map_err(|e| RecoveryError::refused("bad_params", e.message))?;
     Ok(app.blocking(move |store| store.propose(&id, &asked)).await?)
 }
 
@@ -120,7 +127,10 @@ fn empty(kind: ProposalKind, risk: String) -> NewProposal {
 fn of_action(app: &App, name: &str, params: &BTreeMap<String, String>) -> Result<NewProposal, RecoveryError> {
     let action = app.actions().get(name).ok_or_else(|| {
         let known: Vec<_> = app.actions().iter().map(|a| a.name.as_str()).collect();
-        RecoveryError::refused("unknown_action", format!("there is no action {name:?}; there are: {}", known.join(", ")))
+        RecoveryError::refused(
+            "unknown_action",
+            format!("there is no action {name:?}; there are: {}", known.join(", ")),
+        )
     })?;
     action.bind(params).map_err(|e| RecoveryError::refused("bad_params", format!("{name}: {e}")))?;
     Ok(NewProposal {
@@ -135,12 +145,17 @@ fn of_action(app: &App, name: &str, params: &BTreeMap<String, String>) -> Result
 fn of_command(app: &App, line: &str) -> Result<NewProposal, RecoveryError> {
     let judged = app.catalogue().judge(line);
     match judged.verdict {
-        policy::Level::Manual => Ok(NewProposal { argv: judged.argv.clone(), ..empty(ProposalKind::Command, judged.risk.to_string()) }),
+        policy::Level::Manual => Ok(NewProposal {
+            argv: judged.argv.clone(),
+            ..empty(ProposalKind::Command, judged.risk.to_string())
+        }),
         policy::Level::Auto => Err(RecoveryError::refused(
             "not_needed",
             "this command is permitted without approval: run it with execute_ssh_command",
         )),
-        policy::Level::Blocked => Err(RecoveryError::refused("blocked", format!("never permitted: {}", judged.reason))),
+        policy::Level::Blocked => {
+            Err(RecoveryError::refused("blocked", format!("never permitted: {}", judged.reason)))
+        }
     }
 }
 

@@ -26,12 +26,14 @@ pub enum Signer {
 impl Signer {
     /// The key of `--key FILE`.
     pub fn from_file(path: &Path) -> Result<Self, SignerError> {
-        let text = std::fs::read_to_string(path).map_err(|e| SignerError(format!("{}: {e}", path.display())))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|e| SignerError(format!("{}: {e}", path.display())))?;
         if PublicKey::from_openssh(&text).is_ok() {
             return Ok(Self::Keygen(path.to_path_buf()));
         }
-        let key = PrivateKey::from_openssh(&text)
-            .map_err(|e| SignerError(format!("{}: {e}; expected an OpenSSH private key or a .pub file", path.display())))?;
+        let key = PrivateKey::from_openssh(&text).map_err(|e| {
+            SignerError(format!("{}: {e}; expected an OpenSSH private key or a .pub file", path.display()))
+        })?;
         if key.is_encrypted() || key.algorithm().as_str().starts_with("sk-") {
             return Ok(Self::Keygen(path.to_path_buf()));
         }
@@ -42,7 +44,9 @@ impl Signer {
     pub async fn from_agent() -> Result<Self, SignerError> {
         use russh::keys::agent::{AgentIdentity, client::AgentClient};
         let hint = "name the key with --key FILE";
-        let mut agent = AgentClient::connect_env().await.map_err(|e| SignerError(format!("no ssh-agent ({e}): {hint}")))?;
+        let mut agent = AgentClient::connect_env()
+            .await
+            .map_err(|e| SignerError(format!("no ssh-agent ({e}): {hint}")))?;
         let mut keys: Vec<(PublicKey, String)> = agent
             .request_identities()
             .await
@@ -76,13 +80,16 @@ impl Signer {
         match self {
             Self::File(key, path) => format!("{} ({})", key.fingerprint(HashAlg::Sha256), path.display()),
             Self::Keygen(path) => path.display().to_string(),
-            Self::Agent(key, comment) => format!("{} ({comment}, ssh-agent)", key.fingerprint(HashAlg::Sha256)),
+            Self::Agent(key, comment) => {
+                format!("{} ({comment}, ssh-agent)", key.fingerprint(HashAlg::Sha256))
+            }
         }
     }
 
     /// An armored SSHSIG over `message`.
     pub async fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, SignerError> {
-        let fail = |e: &dyn std::fmt::Display| SignerError(format!("cannot sign with {}: {e}", self.describe()));
+        let fail =
+            |e: &dyn std::fmt::Display| SignerError(format!("cannot sign with {}: {e}", self.describe()));
         match self {
             Self::File(key, _) => {
                 let sig = key.sign(namespace, HashAlg::Sha512, message).map_err(|e| fail(&e))?;
@@ -93,7 +100,8 @@ impl Signer {
                     russh::keys::agent::client::AgentClient::connect_env().await.map_err(|e| fail(&e))?;
                 let data = SshSig::signed_data(namespace, HashAlg::Sha512, message).map_err(|e| fail(&e))?;
                 let signature = agent.sign_request_signature(key, None, &data).await.map_err(|e| fail(&e))?;
-                let sig = SshSig::new(key.key_data().clone(), namespace, HashAlg::Sha512, signature).map_err(|e| fail(&e))?;
+                let sig = SshSig::new(key.key_data().clone(), namespace, HashAlg::Sha512, signature)
+                    .map_err(|e| fail(&e))?;
                 sig.to_pem(LineEnding::LF).map_err(|e| fail(&e))
             }
             Self::Keygen(path) => keygen(path, namespace, message).await.map_err(|e| fail(&e)),

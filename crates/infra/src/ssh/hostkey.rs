@@ -27,9 +27,15 @@ pub struct HostKeys {
 impl HostKeys {
     /// Looks the host up: the pinned key alone if there is one, else the `known_hosts` files.
     pub fn of(host: &Host, known_hosts: &[PathBuf]) -> Result<Self, String> {
-        let lookup = if host.port == 22 { host.address.clone() } else { format!("[{}]:{}", host.address, host.port) };
-        let mut keys =
-            Self { trusted: Vec::new(), revoked: Vec::new(), source: String::new(), name: host.name.to_string(), lookup };
+        let lookup =
+            if host.port == 22 { host.address.clone() } else { format!("[{}]:{}", host.address, host.port) };
+        let mut keys = Self {
+            trusted: Vec::new(),
+            revoked: Vec::new(),
+            source: String::new(),
+            name: host.name.to_string(),
+            lookup,
+        };
         for file in known_hosts {
             keys.read_file(file)?;
         }
@@ -80,7 +86,9 @@ impl HostKeys {
         let same = |k: &PublicKey| k.key_data() == shown.key_data();
         let (line, fingerprint) = public_line(shown);
         if self.revoked.iter().any(same) {
-            return Err(format!("the host key {fingerprint} is marked @revoked: do not connect; find out who answers there"));
+            return Err(format!(
+                "the host key {fingerprint} is marked @revoked: do not connect; find out who answers there"
+            ));
         }
         if self.trusted.iter().any(same) {
             return Ok(());
@@ -148,14 +156,23 @@ mod tests {
     use russh::keys::PrivateKey;
 
     fn key() -> PublicKey {
-        PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).unwrap().public_key().clone()
+        PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519)
+            .unwrap()
+            .public_key()
+            .clone()
     }
 
     fn host(extra: &str) -> Host {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.toml");
-        std::fs::write(&path, format!("[[hosts]]\nname = \"web01\"\naddress = \"192.0.2.7\"\n{extra}")).unwrap();
-        Config::load(Some(&path), &Environment::from([("HOME", "/h")])).unwrap().inventory.get("web01").unwrap().clone()
+        std::fs::write(&path, format!("[[hosts]]\nname = \"web01\"\naddress = \"192.0.2.7\"\n{extra}"))
+            .unwrap();
+        Config::load(Some(&path), &Environment::from([("HOME", "/h")]))
+            .unwrap()
+            .inventory
+            .get("web01")
+            .unwrap()
+            .clone()
     }
 
     fn known(lines: &str) -> (tempfile::TempDir, Vec<PathBuf>) {
@@ -193,7 +210,8 @@ mod tests {
     fn a_pinned_key_makes_known_hosts_irrelevant() {
         let (pinned, other) = (key(), key());
         let (_dir, files) = known(&format!("192.0.2.7 {}\n", public_line(&other).0));
-        let keys = HostKeys::of(&host(&format!("host_key = \"{}\"\n", public_line(&pinned).0)), &files).unwrap();
+        let keys =
+            HostKeys::of(&host(&format!("host_key = \"{}\"\n", public_line(&pinned).0)), &files).unwrap();
         assert!(keys.check(&pinned).is_ok() && keys.check(&other).is_err());
     }
 

@@ -13,11 +13,16 @@ pub fn load_private_key(path: &Path) -> Result<PrivateKey, String> {
     let meta = std::fs::metadata(path).map_err(|e| format!("key {shown}: {e}"))?;
     let mode = meta.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(format!("key {shown}: mode {mode:03o} lets others read it (owner uid {}): chmod 600 {shown}", meta.uid()));
+        return Err(format!(
+            "key {shown}: mode {mode:03o} lets others read it (owner uid {}): chmod 600 {shown}",
+            meta.uid()
+        ));
     }
     let key = PrivateKey::read_openssh_file(path).map_err(|e| format!("key {shown}: {e}"))?;
     if key.is_encrypted() {
-        return Err(format!("key {shown} is encrypted: the server cannot ask for a passphrase; use a key without one"));
+        return Err(format!(
+            "key {shown} is encrypted: the server cannot ask for a passphrase; use a key without one"
+        ));
     }
     Ok(key)
 }

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use russh::Preferred;
 use russh::client::{self, Handle};
 use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use russh::Preferred;
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, Host, HostName, Limits};
@@ -78,7 +78,8 @@ impl Pool {
             let channel = self.open_channel(host, account, &slot).await?;
             exec::run(channel, line, stdin, self.limits.output_bytes).await.map_err(|e| lost(host, &e))
         };
-        let output = tokio::time::timeout(limit + self.limits.connect, work).await.map_err(|_| timed_out())??;
+        let output =
+            tokio::time::timeout(limit + self.limits.connect, work).await.map_err(|_| timed_out())??;
         if output.exit.is_none() && !output.truncated {
             tracing::warn!(host = %host.name, "the command ended without an exit status");
         }
@@ -122,7 +123,12 @@ impl Pool {
         }
     }
 
-    async fn connection(&self, host: &Host, account: Account, slot: &Slot) -> Result<Arc<Handle<Client>>, SshError> {
+    async fn connection(
+        &self,
+        host: &Host,
+        account: Account,
+        slot: &Slot,
+    ) -> Result<Arc<Handle<Client>>, SshError> {
         let asked = Instant::now();
         let mut state = slot.state.lock().await;
         if let Some(connection) = state.connection.as_ref().filter(|c| !c.is_closed()) {
@@ -157,7 +163,10 @@ impl Pool {
         };
         let login = |cause: String| SshError::Login { host: host.name.clone(), cause };
         let path = path.as_ref().ok_or_else(|| {
-            login(format!("no key for {user}: set [defaults] {}_key in the config or ${variable}", word(account)))
+            login(format!(
+                "no key for {user}: set [defaults] {}_key in the config or ${variable}",
+                word(account)
+            ))
         })?;
         let key = load_private_key(path).map_err(login)?;
         let keys = HostKeys::of(host, &self.known_hosts)
@@ -214,13 +223,19 @@ fn lost(host: &Host, e: &dyn std::fmt::Display) -> SshError {
 }
 
 fn unreachable(host: &Host, cause: String) -> SshError {
-    SshError::Unreachable { host: host.name.clone(), endpoint: format!("{}:{}", host.address, host.port), cause }
+    SshError::Unreachable {
+        host: host.name.clone(),
+        endpoint: format!("{}:{}", host.address, host.port),
+        cause,
+    }
 }
 
 fn plain(e: &russh::Error) -> String {
     match e {
         russh::Error::IO(io) => io.to_string(),
-        russh::Error::NoCommonAlgo { kind, .. } => format!("no common {kind:?} algorithm: does the host have the key type that is pinned?"),
+        russh::Error::NoCommonAlgo { kind, .. } => {
+            format!("no common {kind:?} algorithm: does the host have the key type that is pinned?")
+        }
         other => other.to_string(),
     }
 }

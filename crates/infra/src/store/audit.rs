@@ -58,7 +58,8 @@ impl Store {
         let connection = self.lock();
         let mut statement = connection.prepare("SELECT line FROM audit ORDER BY seq DESC LIMIT ?1")?;
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let mut lines = statement.query_map([count], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+        let mut lines =
+            statement.query_map([count], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
         lines.reverse();
         Ok(lines)
     }
@@ -76,13 +77,16 @@ pub fn verify_chain<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> Audit
     let result = ledger::verify_lines(counted);
     match result {
         Ok(head) => AuditReport { ok: true, records, head: head.hash, problem: None },
-        Err(broken) => AuditReport { ok: false, records, head: String::new(), problem: Some(broken.to_string()) },
+        Err(broken) => {
+            AuditReport { ok: false, records, head: String::new(), problem: Some(broken.to_string()) }
+        }
     }
 }
 
 /// The head that a chain of this last line has; a line that was tampered with has none.
 fn head_of(line: &[u8]) -> Result<Head, StoreError> {
-    let record = ledger::Record::read(line).map_err(|cause| StoreError::BrokenChain(format!("last record: {cause:?}")))?;
+    let record = ledger::Record::read(line)
+        .map_err(|cause| StoreError::BrokenChain(format!("last record: {cause:?}")))?;
     Ok(record.head())
 }
 

@@ -45,7 +45,9 @@ pub enum StoreError {
         wanted: &'static str,
     },
     /// The audit chain is broken: nothing more is written onto it.
-    #[error("the audit chain is broken ({0}): nothing runs until it is looked into; see `mcp-linux-infra audit verify`")]
+    #[error(
+        "the audit chain is broken ({0}): nothing runs until it is looked into; see `mcp-linux-infra audit verify`"
+    )]
     BrokenChain(String),
 }
 
@@ -59,14 +61,18 @@ pub struct Store {
 impl Store {
     /// Opens, or makes, `state.db` in `dir`; the folder is made with mode 0700.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let unusable =
-            |place: &Path, e: &dyn std::fmt::Display| StoreError::Unusable { place: place.display().to_string(), cause: e.to_string() };
+        let unusable = |place: &Path, e: &dyn std::fmt::Display| StoreError::Unusable {
+            place: place.display().to_string(),
+            cause: e.to_string(),
+        };
         make_private(dir).map_err(|e| unusable(dir, &e))?;
         let path = dir.join("state.db");
         let connection = Connection::open(&path).map_err(|e| unusable(&path, &e))?;
         connection.busy_timeout(Duration::from_secs(10))?;
         // FULL: an audit record is on disk before the command that it announces is sent.
-        connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
+        )?;
         let store = Self { path, connection: Mutex::new(connection) };
         store.change(schema::migrate)?;
         Ok(store)
@@ -82,7 +88,10 @@ impl Store {
     }
 
     /// Runs one transaction that holds the write lock from its start.
-    fn change<T>(&self, work: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn change<T>(
+        &self,
+        work: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let mut connection = self.lock();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let value = work(&transaction)?;

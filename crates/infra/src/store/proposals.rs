@@ -194,8 +194,9 @@ impl Store {
         self.change(|tx| {
             expire(tx)?;
             let filter = if open { "WHERE state IN ('proposed', 'approved', 'running')" } else { "" };
-            let mut statement =
-                tx.prepare(&format!("SELECT id FROM proposals {filter} ORDER BY created_ms DESC, id LIMIT ?1"))?;
+            let mut statement = tx.prepare(&format!(
+                "SELECT id FROM proposals {filter} ORDER BY created_ms DESC, id LIMIT ?1"
+            ))?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let ids = statement.query_map([limit], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
             ids.iter().map(|id| load(tx, id)).collect()
@@ -254,8 +255,14 @@ impl Store {
         self.change(|tx| {
             expire(tx)?;
             expect(tx, id, &[State::Proposed, State::Approved], "waiting")?;
-            tx.execute("UPDATE proposals SET state = 'rejected', reason = ?2 WHERE id = ?1", params![id, reason])?;
-            append(tx, &Audit { event: "rejected", data: json!({ "proposal": id, "by": by, "reason": reason }) })?;
+            tx.execute(
+                "UPDATE proposals SET state = 'rejected', reason = ?2 WHERE id = ?1",
+                params![id, reason],
+            )?;
+            append(
+                tx,
+                &Audit { event: "rejected", data: json!({ "proposal": id, "by": by, "reason": reason }) },
+            )?;
             load(tx, id)
         })
     }
@@ -275,7 +282,13 @@ impl Store {
     }
 
     /// Records how a running proposal ended.
-    pub fn finish(&self, id: &str, state: State, reason: Option<&str>, result: &Value) -> Result<Proposal, StoreError> {
+    pub fn finish(
+        &self,
+        id: &str,
+        state: State,
+        reason: Option<&str>,
+        result: &Value,
+    ) -> Result<Proposal, StoreError> {
         self.change(|tx| {
             expect(tx, id, &[State::Running], "running")?;
             tx.execute(
@@ -284,14 +297,22 @@ impl Store {
             )?;
             append(
                 tx,
-                &Audit { event: "executed", data: json!({ "proposal": id, "state": state, "reason": reason, "result": result }) },
+                &Audit {
+                    event: "executed",
+                    data: json!({ "proposal": id, "state": state, "reason": reason, "result": result }),
+                },
             )?;
             load(tx, id)
         })
     }
 }
 
-fn expect(tx: &Transaction<'_>, id: &str, states: &[State], wanted: &'static str) -> Result<Proposal, StoreError> {
+fn expect(
+    tx: &Transaction<'_>,
+    id: &str,
+    states: &[State],
+    wanted: &'static str,
+) -> Result<Proposal, StoreError> {
     let proposal = load(tx, id)?;
     if states.contains(&proposal.state) {
         Ok(proposal)
@@ -321,7 +342,12 @@ fn load(tx: &Transaction<'_>, id: &str) -> Result<Proposal, StoreError> {
     )?;
     let signatures = signatures
         .query_map([id], |row| {
-            Ok(Signature { fingerprint: row.get(0)?, signer: row.get(1)?, armor: row.get(2)?, signed_ms: row.get(3)? })
+            Ok(Signature {
+                fingerprint: row.get(0)?,
+                signer: row.get(1)?,
+                armor: row.get(2)?,
+                signed_ms: row.get(3)?,
+            })
         })?
         .collect::<Result<Vec<_>, _>>()?;
     tx.query_row("SELECT * FROM proposals WHERE id = ?1", [id], |row| from_row(row, signatures))
@@ -335,7 +361,11 @@ fn from_row(row: &Row<'_>, signatures: Vec<Signature>) -> rusqlite::Result<Propo
         asked: NewProposal {
             tenant: row.get("tenant")?,
             host: row.get("host")?,
-            kind: if row.get::<_, String>("kind")? == "command" { ProposalKind::Command } else { ProposalKind::Action },
+            kind: if row.get::<_, String>("kind")? == "command" {
+                ProposalKind::Command
+            } else {
+                ProposalKind::Action
+            },
             action: row.get("action")?,
             params: from_json(row, "params")?,
             argv: from_json(row, "argv")?,
@@ -354,7 +384,11 @@ fn from_row(row: &Row<'_>, signatures: Vec<Signature>) -> rusqlite::Result<Propo
         statement: row.get("statement")?,
         statement_expires_ms: row.get("statement_expires_ms")?,
         signatures,
-        result: row.get::<_, Option<String>>("result")?.map(|t| serde_json::from_str(&t)).transpose().map_err(|e| corrupt(&e))?,
+        result: row
+            .get::<_, Option<String>>("result")?
+            .map(|t| serde_json::from_str(&t))
+            .transpose()
+            .map_err(|e| corrupt(&e))?,
     })
 }
 

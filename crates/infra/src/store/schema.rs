@@ -50,7 +50,9 @@ pub(super) fn migrate(tx: &Transaction<'_>) -> Result<(), StoreError> {
     if version > known {
         return Err(StoreError::Unusable {
             place: "state.db".to_owned(),
-            cause: format!("it is of version {version}, this program knows {known}: a newer program wrote it; use that one"),
+            cause: format!(
+                "it is of version {version}, this program knows {known}: a newer program wrote it; use that one"
+            ),
         });
     }
     for (done, sql) in MIGRATIONS.iter().enumerate() {

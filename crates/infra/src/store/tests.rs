@@ -67,7 +67,10 @@ fn valid_bytes_stay_and_expired_bytes_lose_their_signatures() {
     store.fix_statement("pr_1", b"old", 1).unwrap();
     store.sign("pr_1", b"old", &signature("k1")).unwrap();
     let renewed = store.fix_statement("pr_1", b"new", FAR).unwrap();
-    assert_eq!((renewed.state, renewed.signatures.len(), renewed.statement.as_deref()), (State::Proposed, 0, Some(&b"new"[..])));
+    assert_eq!(
+        (renewed.state, renewed.signatures.len(), renewed.statement.as_deref()),
+        (State::Proposed, 0, Some(&b"new"[..]))
+    );
     assert_eq!(store.fix_statement("pr_1", b"newer", FAR).unwrap().statement.as_deref(), Some(&b"new"[..]));
 }
 
@@ -94,7 +97,10 @@ fn the_chain_grows_across_processes_and_a_changed_record_is_named() {
     }
     let report = store.audit_verify().unwrap();
     assert!(report.ok && report.records == 10, "{report:?}");
-    other.lock().execute("UPDATE audit SET line = replace(line, '\"i\":3', '\"i\":4') WHERE seq = 7", []).unwrap();
+    other
+        .lock()
+        .execute("UPDATE audit SET line = replace(line, '\"i\":3', '\"i\":4') WHERE seq = 7", [])
+        .unwrap();
     let report = store.audit_verify().unwrap();
     assert!(!report.ok && report.problem.as_deref().unwrap().contains('7'), "{report:?}");
 }

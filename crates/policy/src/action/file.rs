@@ -171,7 +171,9 @@ fn read_step(phase: Phase, step: StepFile, timeout: u64, known: &mut Known) -> R
     for name in argv.iter().flat_map(Template::vars) {
         let sure = step.when.as_ref().is_some_and(|when| when.var == name && when.is == Is::Set);
         if known.may_be_empty(name)? && !sure {
-            return Err(format!("{name} may be empty: the step needs when = {{ var = {name:?}, is = \"set\" }}"));
+            return Err(format!(
+                "{name} may be empty: the step needs when = {{ var = {name:?}, is = \"set\" }}"
+            ));
         }
     }
     if let Some(name) = &step.expect.differs {
@@ -183,9 +185,12 @@ fn read_step(phase: Phase, step: StepFile, timeout: u64, known: &mut Known) -> R
     if let Some(retry) = step.retry
         && (retry.seconds > MAX_SECONDS || retry.every_ms < 50)
     {
-        return Err(format!("retry: at most {MAX_SECONDS} seconds, at least 50 milliseconds between two tries"));
+        return Err(format!(
+            "retry: at most {MAX_SECONDS} seconds, at least 50 milliseconds between two tries"
+        ));
     }
-    let capture = step.capture.map(|capture| read_capture(phase, capture, step.when.is_some(), known)).transpose()?;
+    let capture =
+        step.capture.map(|capture| read_capture(phase, capture, step.when.is_some(), known)).transpose()?;
     Ok(Step {
         argv,
         expect: step.expect,
@@ -217,7 +222,9 @@ fn read_capture(
     known: &mut Known,
 ) -> Result<Capture, String> {
     if phase != Phase::Precheck {
-        return Err("capture: only a precheck keeps its output, so that all that runs follows from it".to_owned());
+        return Err(
+            "capture: only a precheck keeps its output, so that all that runs follows from it".to_owned()
+        );
     }
     if !is_name(&capture.name) {
         return Err(format!("capture: {:?} is no name: lower-case letters, digits and '_'", capture.name));

@@ -35,7 +35,9 @@ impl Template {
                 .strip_prefix('{')
                 .and_then(|inner| inner.split_once('}'))
                 .filter(|(name, _)| is_name(name))
-                .ok_or_else(|| format!("{word:?}: a brace must enclose a name; write {{{{ or }}}} for two braces"))?;
+                .ok_or_else(|| {
+                    format!("{word:?}: a brace must enclose a name; write {{{{ or }}}} for two braces")
+                })?;
             if !text.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut text)));
             }
@@ -63,8 +65,10 @@ impl Template {
             match part {
                 Part::Text(text) => word.push_str(text),
                 Part::Var(name) => {
-                    let value =
-                        vars.get(name).filter(|value| !value.is_empty()).ok_or(format!("{name} is not set"))?;
+                    let value = vars
+                        .get(name)
+                        .filter(|value| !value.is_empty())
+                        .ok_or(format!("{name} is not set"))?;
                     // a value never becomes an option, whatever its type lets through
                     if value.starts_with('-') && word.is_empty() {
                         return Err(format!("{name} begins with '-'"));

@@ -65,7 +65,8 @@ fn steps_are_filled_and_braces_stay() {
 fn a_person_reads_every_step_that_may_run() {
     let action = whole();
     let bound = action.bind(&params(&[("container", "web")])).unwrap();
-    let lines: Vec<String> = bound.lines().map(|(phase, argv)| format!("{phase}: {}", argv.join(" "))).collect();
+    let lines: Vec<String> =
+        bound.lines().map(|(phase, argv)| format!("{phase}: {}", argv.join(" "))).collect();
     assert_eq!(
         lines[2..],
         ["run: systemctl restart {unit}", "run: podman restart web", "verify: podman inspect web"]
@@ -110,7 +111,9 @@ fn expectations_say_what_they_miss() {
     assert!(expect.misses(Some(0), "inactive", &vars).unwrap().contains("inactive"));
     let expect = Expect { differs: Some("before".into()), ..Expect::default() };
     assert_eq!(expect.misses(Some(0), "xyz\n", &vars), None);
-    assert!(expect.misses(Some(0), "abc\n", &vars).is_some() && expect.misses(Some(0), "\n", &vars).is_some());
+    assert!(
+        expect.misses(Some(0), "abc\n", &vars).is_some() && expect.misses(Some(0), "\n", &vars).is_some()
+    );
     let expect = Expect { stdout_contains: Some("b".into()), ..Expect::default() };
     assert!(expect.misses(Some(0), "abc", &vars).is_none() && expect.misses(Some(0), "ac", &vars).is_some());
 }

@@ -38,10 +38,13 @@ fn judge(container: &Container, ground: Ground<'_>) -> Option<Finding> {
     let (severity, what) = match state.as_str() {
         "restarting" => (Severity::Critical, "restarts again and again".to_owned()),
         "dead" | "removing" | "stopping" | "unknown" => (Severity::Warning, format!("is {state}")),
-        "exited" | "stopped" if container.exit_code != 0 => {
-            (Severity::Critical, format!("exited with status {}{}", container.exit_code, exit_meaning(container.exit_code)))
+        "exited" | "stopped" if container.exit_code != 0 => (
+            Severity::Critical,
+            format!("exited with status {}{}", container.exit_code, exit_meaning(container.exit_code)),
+        ),
+        _ if container.status.contains("(unhealthy)") => {
+            (Severity::Critical, "runs, but its health check fails".to_owned())
         }
-        _ if container.status.contains("(unhealthy)") => (Severity::Critical, "runs, but its health check fails".to_owned()),
         _ => return None,
     };
     let name = container.names.as_ref().and_then(|n| n.first()).map_or(container.id.as_str(), String::as_str);

@@ -86,7 +86,12 @@ fn listens(server: IpAddr, line: &str) -> bool {
 
 fn silent(server: IpAddr) -> Finding {
     let what = format!("names do not resolve: {server} is the configured resolver and nothing listens there");
-    finding(Severity::Critical, &server.to_string(), &what, vec![format!("no UDP socket on {server} port 53")])
+    finding(
+        Severity::Critical,
+        &server.to_string(),
+        &what,
+        vec![format!("no UDP socket on {server} port 53")],
+    )
 }
 
 /// What the resolver said to the probe.
@@ -113,7 +118,11 @@ async fn probe(ground: Ground<'_>, stub: bool) -> Result<Option<Verdict>, Failur
         Ok(told) => Ok(read(&told)),
         Err(Failure::TimedOut { seconds }) => {
             let evidence = format!("no answer within {seconds} s");
-            Ok(Some(Verdict { severity: Severity::Critical, what: "names do not resolve: no resolver answers", evidence }))
+            Ok(Some(Verdict {
+                severity: Severity::Critical,
+                what: "names do not resolve: no resolver answers",
+                evidence,
+            }))
         }
         Err(e) => Err(e),
     }
@@ -130,13 +139,35 @@ fn read(told: &Told) -> Option<Verdict> {
         return Some(Verdict { severity: Severity::Warning, what, evidence });
     }
     if let Some(evidence) = line(&["status: refused", "error refused"]) {
-        return Some(Verdict { severity: Severity::Critical, what: "names do not resolve: the resolver refuses to answer", evidence });
+        return Some(Verdict {
+            severity: Severity::Critical,
+            what: "names do not resolve: the resolver refuses to answer",
+            evidence,
+        });
     }
-    let dead = ["no servers could be reached", "timed out", "system error", "all attempts to contact", "no appropriate name servers", "connection refused"];
+    let dead = [
+        "no servers could be reached",
+        "timed out",
+        "system error",
+        "all attempts to contact",
+        "no appropriate name servers",
+        "connection refused",
+    ];
     let evidence = line(&dead)?;
-    Some(Verdict { severity: Severity::Critical, what: "names do not resolve: no resolver answers", evidence })
+    Some(Verdict {
+        severity: Severity::Critical,
+        what: "names do not resolve: no resolver answers",
+        evidence,
+    })
 }
 
 fn finding(severity: Severity, subject: &str, what: &str, evidence: Vec<String>) -> Finding {
-    Finding { severity, check: Check::Dns, subject: subject.to_owned(), what: what.to_owned(), evidence, suggestion: None }
+    Finding {
+        severity,
+        check: Check::Dns,
+        subject: subject.to_owned(),
+        what: what.to_owned(),
+        evidence,
+        suggestion: None,
+    }
 }

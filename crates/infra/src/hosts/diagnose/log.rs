@@ -41,7 +41,8 @@ struct Group<'a> {
 }
 
 pub(super) async fn check(ground: Ground<'_>) -> Result<Checked, Failure> {
-    let query = LogQuery { unit: None, lines: Some(LINES), since: "1h".parse().ok(), priority: Some(Priority::Err) };
+    let query =
+        LogQuery { unit: None, lines: Some(LINES), since: "1h".parse().ok(), priority: Some(Priority::Err) };
     let logs = logs::ask(ground.asker, &query).await?;
     let mut groups: Vec<Group<'_>> = group(&logs.lines).into_values().collect();
     let severity = |g: &Group<'_>| match g.known {
@@ -73,7 +74,10 @@ fn group(lines: &[LogLine]) -> BTreeMap<(String, String), Group<'_>> {
     let mut groups: BTreeMap<(String, String), Group<'_>> = BTreeMap::new();
     for line in lines {
         let low = line.message.to_ascii_lowercase();
-        let known = KNOWN.iter().find(|(words, ..)| low.contains(words)).map(|(_, severity, what)| (*severity, *what));
+        let known = KNOWN
+            .iter()
+            .find(|(words, ..)| low.contains(words))
+            .map(|(_, severity, what)| (*severity, *what));
         let shape = known.map_or_else(|| shape(&line.message), |(_, what)| what.to_owned());
         let group = groups.entry((line.unit.clone(), shape)).or_insert(Group { count: 0, last: line, known });
         group.count += 1;
@@ -87,7 +91,11 @@ fn group(lines: &[LogLine]) -> BTreeMap<(String, String), Group<'_>> {
 fn shape(message: &str) -> String {
     let words = message.split_whitespace().take(30).map(|word| {
         let hex = word.len() >= 8 && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-        if hex { "#".to_owned() } else { word.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect() }
+        if hex {
+            "#".to_owned()
+        } else {
+            word.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect()
+        }
     });
     one_line(&words.collect::<Vec<String>>().join(" ").replace("##", "#"), 160)
 }

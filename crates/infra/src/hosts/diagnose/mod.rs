@@ -49,7 +49,14 @@ pub enum Check {
 impl Check {
     /// All checks.
     pub const ALL: [Self; 8] = [
-        Self::Disk, Self::Memory, Self::Services, Self::Containers, Self::Dns, Self::Network, Self::Load, Self::Logs,
+        Self::Disk,
+        Self::Memory,
+        Self::Services,
+        Self::Containers,
+        Self::Dns,
+        Self::Network,
+        Self::Load,
+        Self::Logs,
     ];
 
     /// Its name.
@@ -219,7 +226,11 @@ impl Checked {
 }
 
 /// Runs the checks, all when none is named, at the same time. `Err` only when the host is out of reach.
-pub async fn diagnose_system(reader: &dyn Reader, checks: &[Check], remedies: &Remedies) -> Result<Diagnosis, Failure> {
+pub async fn diagnose_system(
+    reader: &dyn Reader,
+    checks: &[Check],
+    remedies: &Remedies,
+) -> Result<Diagnosis, Failure> {
     let asker = Asker::new(reader);
     let ground = Ground { asker: &asker, remedies };
     let mut checks = if checks.is_empty() { Check::ALL.to_vec() } else { checks.to_vec() };
@@ -240,7 +251,13 @@ pub async fn diagnose_system(reader: &dyn Reader, checks: &[Check], remedies: &R
     let truncated = findings.len() > MAX_FINDINGS;
     findings.truncate(MAX_FINDINGS);
     let counts = asker.counts();
-    Ok(Diagnosis { findings, checks: rows, truncated, removed_controls: counts.removed_controls, redactions: counts.redactions })
+    Ok(Diagnosis {
+        findings,
+        checks: rows,
+        truncated,
+        removed_controls: counts.removed_controls,
+        redactions: counts.redactions,
+    })
 }
 
 fn run(check: Check, ground: Ground<'_>) -> BoxFuture<'_, Result<Checked, Failure>> {
@@ -292,10 +309,13 @@ impl Diagnosis {
             text.push_str("nothing wrong was found\n");
         }
         let of = |state| {
-            let named: Vec<&str> = self.checks.iter().filter(|c| c.state == state).map(|c| c.check.as_str()).collect();
+            let named: Vec<&str> =
+                self.checks.iter().filter(|c| c.state == state).map(|c| c.check.as_str()).collect();
             named.join(", ")
         };
-        for (word, state) in [("ok", CheckState::Ok), ("skipped", CheckState::Skipped), ("NOT checked", CheckState::Failed)] {
+        for (word, state) in
+            [("ok", CheckState::Ok), ("skipped", CheckState::Skipped), ("NOT checked", CheckState::Failed)]
+        {
             if !of(state).is_empty() {
                 text.push_str(&format!("{word}: {}\n", of(state)));
             }

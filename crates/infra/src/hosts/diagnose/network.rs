@@ -36,7 +36,8 @@ struct Route {
 }
 
 pub(super) async fn check(ground: Ground<'_>) -> Result<Checked, Failure> {
-    let (links, routes) = join(ground.asker.json(&["ip", "-j", "addr"]), ground.asker.json(&["ip", "-j", "route"])).await;
+    let (links, routes) =
+        join(ground.asker.json(&["ip", "-j", "addr"]), ground.asker.json(&["ip", "-j", "route"])).await;
     let links: Vec<Link> = links?;
     let mut done = Checked::default();
     let mut default = done.part(routes)?.map(|routes: Vec<Route>| has_default(&routes));
@@ -47,10 +48,20 @@ pub(super) async fn check(ground: Ground<'_>) -> Result<Checked, Failure> {
     done.findings.extend(links.iter().filter_map(carrier));
     let addressed: Vec<&Link> = links.iter().filter(|l| !is_virtual(l) && global(l).is_some()).collect();
     if addressed.is_empty() {
-        done.findings.push(finding(Severity::Critical, "addresses", "no interface has an address that others can reach", Vec::new()));
+        done.findings.push(finding(
+            Severity::Critical,
+            "addresses",
+            "no interface has an address that others can reach",
+            Vec::new(),
+        ));
     } else if default == Some(false) {
         let evidence = addressed.iter().take(4).map(|l| describe(l)).collect();
-        done.findings.push(finding(Severity::Info, "routes", "no default route: the host reaches only its own networks", evidence));
+        done.findings.push(finding(
+            Severity::Info,
+            "routes",
+            "no default route: the host reaches only its own networks",
+            evidence,
+        ));
     }
     Ok(done)
 }
@@ -74,12 +85,17 @@ fn carrier(link: &Link) -> Option<Finding> {
     if is_virtual(link) || global(link).is_none() || !dead {
         return None;
     }
-    let what = if has("UP") { "no carrier: cable, switch or virtual network is gone" } else { "switched off, though it has an address" };
+    let what = if has("UP") {
+        "no carrier: cable, switch or virtual network is gone"
+    } else {
+        "switched off, though it has an address"
+    };
     Some(finding(Severity::Critical, &link.ifname, what, vec![describe(link)]))
 }
 
 fn describe(link: &Link) -> String {
-    let addresses: Vec<&str> = link.addr_info.iter().filter(|a| a.scope == "global").map(|a| a.local.as_str()).take(4).collect();
+    let addresses: Vec<&str> =
+        link.addr_info.iter().filter(|a| a.scope == "global").map(|a| a.local.as_str()).take(4).collect();
     one_line(&format!("{} {} {}", link.ifname, link.operstate, addresses.join(" ")), 160)
 }
 

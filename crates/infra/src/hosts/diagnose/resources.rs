@@ -37,7 +37,14 @@ fn full(f: &Filesystem, ground: Ground<'_>) -> Option<Finding> {
     };
     // Rotating logs frees bytes, not inodes.
     let suggestion = ground.remedies.of_mount(&f.mount).filter(|_| !inodes);
-    Some(Finding { severity, check: Check::Disk, subject: f.mount.clone(), what, evidence: vec![f.line()], suggestion })
+    Some(Finding {
+        severity,
+        check: Check::Disk,
+        subject: f.mount.clone(),
+        what,
+        evidence: vec![f.line()],
+        suggestion,
+    })
 }
 
 pub(super) async fn memory(ground: Ground<'_>) -> Result<Checked, Failure> {
@@ -45,7 +52,9 @@ pub(super) async fn memory(ground: Ground<'_>) -> Result<Checked, Failure> {
     let available = 100.0 - info.used_percent;
     let severity = if available < MEMORY_PERCENT.0 {
         Severity::Critical
-    } else if available < MEMORY_PERCENT.1 || (info.swap_used_percent >= SWAP_PERCENT && available < 2.0 * MEMORY_PERCENT.1) {
+    } else if available < MEMORY_PERCENT.1
+        || (info.swap_used_percent >= SWAP_PERCENT && available < 2.0 * MEMORY_PERCENT.1)
+    {
         Severity::Warning
     } else {
         return Ok(Checked::default());
@@ -53,7 +62,14 @@ pub(super) async fn memory(ground: Ground<'_>) -> Result<Checked, Failure> {
     let mut evidence = vec![info.summary()];
     evidence.extend(top(ground, "rss").await);
     let what = format!("only {available:.1} % of the memory is available");
-    let finding = Finding { severity, check: Check::Memory, subject: "memory".to_owned(), what, evidence, suggestion: None };
+    let finding = Finding {
+        severity,
+        check: Check::Memory,
+        subject: "memory".to_owned(),
+        what,
+        evidence,
+        suggestion: None,
+    };
     Ok(Checked { findings: vec![finding], errors: Vec::new() })
 }
 
@@ -71,7 +87,14 @@ pub(super) async fn load(ground: Ground<'_>) -> Result<Checked, Failure> {
     let mut evidence = vec![format!("load {one} {five} {fifteen} on {} processor(s)", stat.cpus)];
     evidence.extend(top(ground, "pcpu").await);
     let what = format!("{per_cpu:.1} processes for each processor run or wait");
-    let finding = Finding { severity, check: Check::Load, subject: "load".to_owned(), what, evidence, suggestion: None };
+    let finding = Finding {
+        severity,
+        check: Check::Load,
+        subject: "load".to_owned(),
+        what,
+        evidence,
+        suggestion: None,
+    };
     Ok(Checked { findings: vec![finding], errors: Vec::new() })
 }
 

@@ -47,8 +47,11 @@ pub(super) async fn check(ground: Ground<'_>) -> Result<Checked, Failure> {
 
 /// Units worth a closer look: what failed or loops, and what is enabled and not active.
 fn suspects(failed: &[UnitRow], listed: &[UnitRow], enabled: &[String]) -> Vec<Unit> {
-    let active: BTreeSet<&str> =
-        listed.iter().filter(|r| matches!(r.active.as_str(), "active" | "reloading")).map(|r| r.unit.as_str()).collect();
+    let active: BTreeSet<&str> = listed
+        .iter()
+        .filter(|r| matches!(r.active.as_str(), "active" | "reloading"))
+        .map(|r| r.unit.as_str())
+        .collect();
     let ill = listed.iter().filter(|r| r.active == "failed" || r.sub == "auto-restart");
     let down = enabled.iter().map(String::as_str).filter(|unit| !active.contains(unit));
     let names: BTreeSet<&str> = failed.iter().chain(ill).map(|r| r.unit.as_str()).chain(down).collect();
@@ -74,7 +77,14 @@ fn judge(status: &ServiceStatus, ground: Ground<'_>) -> Option<Finding> {
         _ => return None,
     };
     let evidence = vec![status.summary()];
-    Some(Finding { severity, check: Check::Services, subject: status.unit.clone(), what, evidence, suggestion })
+    Some(Finding {
+        severity,
+        check: Check::Services,
+        subject: status.unit.clone(),
+        what,
+        evidence,
+        suggestion,
+    })
 }
 
 /// Enabled, and nothing explains that it does not run: it does one thing and ends, waits for a socket or a timer,

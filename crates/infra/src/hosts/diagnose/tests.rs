@@ -57,8 +57,15 @@ fn a_healthy_host_is_short() {
     let host = healthy();
     let diagnosis = diagnose(&host, &[]);
     assert_eq!(diagnosis.findings, [], "{}", diagnosis.summary());
-    assert!(diagnosis.checks.iter().all(|c| c.state == CheckState::Ok && c.error.is_none()), "{:?}", diagnosis.checks);
-    assert_eq!(diagnosis.summary(), "nothing wrong was found\nok: disk, memory, services, containers, dns, network, load, logs");
+    assert!(
+        diagnosis.checks.iter().all(|c| c.state == CheckState::Ok && c.error.is_none()),
+        "{:?}",
+        diagnosis.checks
+    );
+    assert_eq!(
+        diagnosis.summary(),
+        "nothing wrong was found\nok: disk, memory, services, containers, dns, network, load, logs"
+    );
     let json = serde_json::to_string(&diagnosis).unwrap();
     assert!(json.len() < 600, "{} bytes", json.len());
 }
@@ -66,15 +73,23 @@ fn a_healthy_host_is_short() {
 #[test]
 fn the_policy_permits_every_question() {
     let catalogue = Catalogue::builtin().unwrap();
-    let plain = healthy().with("cat /etc/resolv.conf", answer("nameserver 10.0.0.1\n")).with("ip -j route", answer("[]"));
-    let busy = healthy().with("cat /proc/loadavg", answer("99 99 99 1/1 1")).with("cat /proc/meminfo", answer("MemTotal: 100 kB\nMemAvailable: 1 kB\n"));
+    let plain = healthy()
+        .with("cat /etc/resolv.conf", answer("nameserver 10.0.0.1\n"))
+        .with("ip -j route", answer("[]"));
+    let busy = healthy()
+        .with("cat /proc/loadavg", answer("99 99 99 1/1 1"))
+        .with("cat /proc/meminfo", answer("MemTotal: 100 kB\nMemAvailable: 1 kB\n"));
     let hosts = [unbound_stopped(), plain, busy];
     for host in &hosts {
         diagnose(host, &[]);
         block_on(super::super::get_system_info(host)).unwrap_or_else(|e| panic!("{e}"));
         block_on(super::super::get_service_status(host, &"unbound".parse().unwrap())).unwrap();
         block_on(super::super::verify_service(host, &"unbound".parse().unwrap())).unwrap();
-        let query = super::super::LogQuery { since: Some("2026-11-24 04:30".parse().unwrap()), lines: Some(1000), ..Default::default() };
+        let query = super::super::LogQuery {
+            since: Some("2026-11-24 04:30".parse().unwrap()),
+            lines: Some(1000),
+            ..Default::default()
+        };
         block_on(super::super::fetch_logs(host, &query)).unwrap();
     }
     let asked: std::collections::BTreeSet<String> = hosts.iter().flat_map(Fake::asked).collect();
@@ -89,10 +104,17 @@ fn the_policy_permits_every_question() {
 fn a_service_that_was_stopped_cleanly_is_the_first_finding() {
     let diagnosis = diagnose(&unbound_stopped(), &[]);
     let first = &diagnosis.findings[0];
-    assert_eq!((first.severity, first.check, first.subject.as_str()), (Severity::Critical, Check::Services, "unbound.service"));
+    assert_eq!(
+        (first.severity, first.check, first.subject.as_str()),
+        (Severity::Critical, Check::Services, "unbound.service")
+    );
     assert!(first.what.starts_with("enabled but stopped since Tue 2026-11-24"), "{}", first.what);
     assert_eq!(first.suggestion.as_ref().unwrap().action, "restart_unbound");
-    assert!(first.evidence.iter().any(|l| l.contains("Stopped unbound.service - Unbound DNS server")), "{:?}", first.evidence);
+    assert!(
+        first.evidence.iter().any(|l| l.contains("Stopped unbound.service - Unbound DNS server")),
+        "{:?}",
+        first.evidence
+    );
     let second = &diagnosis.findings[1];
     assert_eq!((second.check, second.subject.as_str()), (Check::Dns, "127.0.0.1"));
     assert_eq!(diagnosis.findings.len(), 2, "{}", diagnosis.summary());
@@ -110,9 +132,17 @@ fn a_property_that_the_host_does_not_name_hides_nothing() {
 
 #[test]
 fn what_has_a_reason_not_to_run_is_no_finding() {
-    for reason in ["Type=oneshot", "Type=simple\nConditionResult=no", "Type=simple\nTriggeredBy=unbound.socket", "Type=simple\nLoadState=masked"] {
-        let show = format!("Id=unbound.service\nLoadState=loaded\nActiveState=inactive\nUnitFileState=enabled\n{reason}\n");
-        let diagnosis = diagnose(&unbound_stopped().with("systemctl show", answer(&show)), &[Check::Services]);
+    for reason in [
+        "Type=oneshot",
+        "Type=simple\nConditionResult=no",
+        "Type=simple\nTriggeredBy=unbound.socket",
+        "Type=simple\nLoadState=masked",
+    ] {
+        let show = format!(
+            "Id=unbound.service\nLoadState=loaded\nActiveState=inactive\nUnitFileState=enabled\n{reason}\n"
+        );
+        let diagnosis =
+            diagnose(&unbound_stopped().with("systemctl show", answer(&show)), &[Check::Services]);
         assert_eq!(diagnosis.findings, [], "{reason}");
     }
 }
@@ -121,15 +151,29 @@ fn what_has_a_reason_not_to_run_is_no_finding() {
 fn failures_and_crash_loops() {
     let cases = [
         ("ActiveState=failed\nResult=oom-kill", "failed: killed for lack of memory (OOM)"),
-        ("ActiveState=failed\nResult=exit-code\nExecMainCode=1\nExecMainStatus=203", "failed: exit status 203 (its program cannot be executed)"),
-        ("ActiveState=failed\nResult=start-limit-hit\nNRestarts=5", "failed: gave up after 5 restarts (start limit hit)"),
-        ("ActiveState=activating\nSubState=auto-restart\nResult=exit-code\nExecMainCode=1\nExecMainStatus=1\nNRestarts=42", "crash loop, restarted 42 times: exit status 1"),
+        (
+            "ActiveState=failed\nResult=exit-code\nExecMainCode=1\nExecMainStatus=203",
+            "failed: exit status 203 (its program cannot be executed)",
+        ),
+        (
+            "ActiveState=failed\nResult=start-limit-hit\nNRestarts=5",
+            "failed: gave up after 5 restarts (start limit hit)",
+        ),
+        (
+            "ActiveState=activating\nSubState=auto-restart\nResult=exit-code\nExecMainCode=1\nExecMainStatus=1\nNRestarts=42",
+            "crash loop, restarted 42 times: exit status 1",
+        ),
     ];
     for (show, what) in cases {
         let failed = r#"[{"unit":"app.service","load":"loaded","active":"failed","sub":"failed","description":"App"}]"#;
-        let host = healthy().with("systemctl list-units --no-pager --failed", answer(failed)).with("systemctl show", answer(&format!("Id=app.service\nLoadState=loaded\n{show}\n")));
+        let host = healthy()
+            .with("systemctl list-units --no-pager --failed", answer(failed))
+            .with("systemctl show", answer(&format!("Id=app.service\nLoadState=loaded\n{show}\n")));
         let diagnosis = diagnose(&host, &[Check::Services]);
-        assert_eq!((diagnosis.findings[0].what.as_str(), diagnosis.findings[0].severity), (what, Severity::Critical));
+        assert_eq!(
+            (diagnosis.findings[0].what.as_str(), diagnosis.findings[0].severity),
+            (what, Severity::Critical)
+        );
     }
 }
 
@@ -148,7 +192,10 @@ fn memory_and_load() {
     let host = healthy()
         .with("cat /proc/meminfo", answer("MemTotal: 1000 kB\nMemAvailable: 30 kB\n"))
         .with("cat /proc/loadavg", answer("20.0 9.0 3.0 1/1 1"))
-        .with("ps -e -o pid,user,rss,comm", answer("    PID USER       RSS COMMAND\n   1 root  900 hog\u{1b}[2J\n"))
+        .with(
+            "ps -e -o pid,user,rss,comm",
+            answer("    PID USER       RSS COMMAND\n   1 root  900 hog\u{1b}[2J\n"),
+        )
         .with("ps -e -o pid,user,pcpu,comm", answer("    PID USER     %CPU COMMAND\n   7 app  99.0 spin\n"));
     let diagnosis = diagnose(&host, &[Check::Load, Check::Memory]);
     assert_eq!(diagnosis.findings[0].what, "only 3.0 % of the memory is available");
@@ -161,16 +208,37 @@ fn memory_and_load() {
 #[test]
 fn resolvers() {
     let dns = |host: Fake| diagnose(&host, &[Check::Dns]).findings;
-    let plain = || healthy().with("cat /etc/resolv.conf", answer("search x\nnameserver 10.0.0.1%eth0\nnameserver bogus\n"));
-    assert_eq!(dns(healthy().with("cat /etc/resolv.conf", answer("# none\n")))[0].subject, "/etc/resolv.conf");
-    assert!(dns(plain().with("dig", answer(";; ->>HEADER<<- opcode: QUERY, status: NXDOMAIN, id: 1"))).is_empty());
-    let unreachable = Output { exit: Some(9), ..answer(";; connection timed out; no servers could be reached\n") };
+    let plain = || {
+        healthy()
+            .with("cat /etc/resolv.conf", answer("search x\nnameserver 10.0.0.1%eth0\nnameserver bogus\n"))
+    };
+    assert_eq!(
+        dns(healthy().with("cat /etc/resolv.conf", answer("# none\n")))[0].subject,
+        "/etc/resolv.conf"
+    );
+    assert!(
+        dns(plain().with("dig", answer(";; ->>HEADER<<- opcode: QUERY, status: NXDOMAIN, id: 1"))).is_empty()
+    );
+    let unreachable =
+        Output { exit: Some(9), ..answer(";; connection timed out; no servers could be reached\n") };
     let found = dns(plain().with("dig", unreachable));
     assert_eq!((found[0].severity, found[0].subject.as_str()), (Severity::Critical, "10.0.0.1"));
-    let servfail = Output { exit: Some(1), stderr: b"x: resolve call failed: Could not resolve, server or network returned error SERVFAIL".to_vec(), ..Output::default() };
+    let servfail = Output {
+        exit: Some(1),
+        stderr: b"x: resolve call failed: Could not resolve, server or network returned error SERVFAIL"
+            .to_vec(),
+        ..Output::default()
+    };
     assert_eq!(dns(healthy().with("resolvectl query", servfail))[0].severity, Severity::Warning);
-    let refused = Output { exit: Some(1), stderr: b"x: resolve call failed: Lookup failed due to system error: Connection refused".to_vec(), ..Output::default() };
-    assert_eq!(dns(healthy().with("resolvectl query", refused))[0].what, "names do not resolve: no resolver answers");
+    let refused = Output {
+        exit: Some(1),
+        stderr: b"x: resolve call failed: Lookup failed due to system error: Connection refused".to_vec(),
+        ..Output::default()
+    };
+    assert_eq!(
+        dns(healthy().with("resolvectl query", refused))[0].what,
+        "names do not resolve: no resolver answers"
+    );
     let hangs = healthy().failing("resolvectl query", Failure::TimedOut { seconds: 15 });
     assert_eq!(dns(hangs)[0].severity, Severity::Critical);
 }
@@ -178,11 +246,17 @@ fn resolvers() {
 #[test]
 fn networks() {
     let net = |addr: &str, route: &str| {
-        let host = healthy().with("ip -j addr", answer(addr)).with("ip -j route", answer(route)).with("ip -6 -j route", answer("[]"));
+        let host = healthy()
+            .with("ip -j addr", answer(addr))
+            .with("ip -j route", answer(route))
+            .with("ip -6 -j route", answer("[]"));
         diagnose(&host, &[Check::Network]).findings
     };
     let link = |state: &str| {
-        format!(r#"[{{"ifname":"eth0","flags":["UP"{}],"operstate":"{state}","addr_info":[{{"local":"10.0.0.5","scope":"global"}}]}}]"#, if state == "DOWN" { ",\"NO-CARRIER\"" } else { "" })
+        format!(
+            r#"[{{"ifname":"eth0","flags":["UP"{}],"operstate":"{state}","addr_info":[{{"local":"10.0.0.5","scope":"global"}}]}}]"#,
+            if state == "DOWN" { ",\"NO-CARRIER\"" } else { "" }
+        )
     };
     let default = r#"[{"dst":"default"}]"#;
     assert!(net(&link("UP"), default).is_empty());
@@ -208,8 +282,11 @@ fn sick_containers() {
 
 #[test]
 fn errors_in_the_log_are_grouped() {
-    let line = |unit: &str, message: &str| format!("{{\"MESSAGE\":\"{message}\",\"PRIORITY\":\"3\",\"_SYSTEMD_UNIT\":\"{unit}\"}}\n");
-    let mut raw: String = (0..20).map(|i| line("app.service", &format!("request {i} to 10.0.0.{i} failed"))).collect();
+    let line = |unit: &str, message: &str| {
+        format!("{{\"MESSAGE\":\"{message}\",\"PRIORITY\":\"3\",\"_SYSTEMD_UNIT\":\"{unit}\"}}\n")
+    };
+    let mut raw: String =
+        (0..20).map(|i| line("app.service", &format!("request {i} to 10.0.0.{i} failed"))).collect();
     raw.push_str(&line("kernel", "Out of memory: Killed process 4711 (java)"));
     raw.push_str(&line("db.service", "single"));
     let diagnosis = diagnose(&healthy().with("journalctl", answer(&raw)), &[Check::Logs]);
@@ -232,7 +309,14 @@ fn checks_that_fail_are_rows_beside_the_others() {
         .with("podman", Output { exit: Some(127), ..Output::default() })
         .with("ip -j addr", answer("[{\"ifname\":"))
         .failing("journalctl", Failure::TimedOut { seconds: 30 })
-        .with("ss", Output { exit: Some(126), stderr: b"mcp-wrapper: blocked: no such form\n".to_vec(), ..Output::default() });
+        .with(
+            "ss",
+            Output {
+                exit: Some(126),
+                stderr: b"mcp-wrapper: blocked: no such form\n".to_vec(),
+                ..Output::default()
+            },
+        );
     let diagnosis = diagnose(&host, &[]);
     let state = |check| diagnosis.checks.iter().find(|c| c.check == check).unwrap();
     assert_eq!(state(Check::Disk).state, CheckState::Failed, "no exit status is not success");
@@ -242,7 +326,10 @@ fn checks_that_fail_are_rows_beside_the_others() {
     assert_eq!((state(Check::Dns).state, state(Check::Memory).state), (CheckState::Ok, CheckState::Ok));
     assert!(state(Check::Dns).error.as_ref().unwrap().contains("no such form"));
     let text = diagnosis.summary();
-    assert!(text.contains("NOT checked: disk, network, logs") && text.contains("skipped: containers"), "{text}");
+    assert!(
+        text.contains("NOT checked: disk, network, logs") && text.contains("skipped: containers"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -263,7 +350,9 @@ fn only_the_checks_that_were_asked_for_once_each() {
 fn hostile_answers_forge_nothing() {
     let failed = r#"[{"unit":"evil.service","load":"loaded","active":"failed","sub":"failed","description":"d"},{"unit":"--host=root@attacker","active":"failed"}]"#;
     let show = "Id=evil.service\nLoadState=loaded\nActiveState=failed\nResult=x\u{1b}]0;a\u{7}\u{202e} password=hunter2\n";
-    let host = healthy().with("systemctl list-units --no-pager --failed", answer(failed)).with("systemctl show", answer(show));
+    let host = healthy()
+        .with("systemctl list-units --no-pager --failed", answer(failed))
+        .with("systemctl show", answer(show));
     let diagnosis = diagnose(&host, &[Check::Services]);
     assert!(!host.asked().iter().any(|l| l.contains("attacker")), "a name that is none is never asked for");
     assert_eq!(diagnosis.findings[0].what, "failed: x password=[redacted]");
@@ -272,9 +361,24 @@ fn hostile_answers_forge_nothing() {
 
 #[test]
 fn broken_answers_of_every_kind_never_panic() {
-    for junk in ["", "\0\0", "null", "[]", "{}", "[[]]", "[{}]", "[{\"unit\":null}]", "\u{1b}[", "9".repeat(400).as_str(), "{\"MESSAGE\":{}}", "=\n\n=\n"] {
+    for junk in [
+        "",
+        "\0\0",
+        "null",
+        "[]",
+        "{}",
+        "[[]]",
+        "[{}]",
+        "[{\"unit\":null}]",
+        "\u{1b}[",
+        "9".repeat(400).as_str(),
+        "{\"MESSAGE\":{}}",
+        "=\n\n=\n",
+    ] {
         let mut host = Fake::default();
-        for program in ["df", "cat", "systemctl", "podman", "ip", "ss", "resolvectl", "dig", "journalctl", "ps", "uname"] {
+        for program in
+            ["df", "cat", "systemctl", "podman", "ip", "ss", "resolvectl", "dig", "journalctl", "ps", "uname"]
+        {
             host = host.with(program, answer(junk));
         }
         let diagnosis = diagnose(&host, &[]);

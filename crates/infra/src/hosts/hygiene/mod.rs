@@ -130,7 +130,12 @@ pub fn escaped(raw: &[u8]) -> String {
 
 /// The text on one line of at most `chars` characters.
 pub fn one_line(text: &str, chars: usize) -> String {
-    let joined = text.split(['\n', '\t']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" | ");
+    let joined = text
+        .split(['\n', '\t'])
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" | ");
     match joined.char_indices().nth(chars) {
         Some((end, _)) => format!("{}…", &joined[..end]),
         None => joined,
@@ -189,7 +194,8 @@ fn leads_elsewhere(target: &str) -> bool {
 }
 
 fn cap(mut text: String, caps: Caps) -> (String, bool) {
-    let by_lines = text.match_indices('\n').nth(caps.lines.saturating_sub(1)).map_or(text.len(), |(at, _)| at + 1);
+    let by_lines =
+        text.match_indices('\n').nth(caps.lines.saturating_sub(1)).map_or(text.len(), |(at, _)| at + 1);
     let mut end = by_lines.min(text.len());
     if end > caps.bytes {
         end = caps.bytes;

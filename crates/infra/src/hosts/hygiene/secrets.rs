@@ -49,7 +49,8 @@ static BEGINS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(&pattern).ok()
 });
 
-static NAME: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!("(?i-u)(?:{NAMES}|passwd|pwd)$")).ok());
+static NAME: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(&format!("(?i-u)(?:{NAMES}|passwd|pwd)$")).ok());
 
 /// Whether a key of a map or a variable is the name of a secret.
 pub(super) fn names_a_secret(name: &str) -> bool {
@@ -62,7 +63,8 @@ pub(super) fn redact(text: &str, in_key: bool) -> (String, usize, bool) {
     let Some(begins) = BEGINS.as_ref() else {
         return (MARK.to_owned(), 1, false);
     };
-    let mut pass = Pass { text, at: 0, out: String::with_capacity(text.len()), count: 0, next_end: None, in_key };
+    let mut pass =
+        Pass { text, at: 0, out: String::with_capacity(text.len()), count: 0, next_end: None, in_key };
     if in_key {
         pass.key_lines();
     }
@@ -122,7 +124,8 @@ impl Pass<'_> {
 
     /// A token whose first characters are found: to the end of its alphabet.
     fn run(&mut self, start: usize, end: usize, marks: &[u8]) {
-        let more = self.text.as_bytes()[end..].iter().take_while(|b| b.is_ascii_alphanumeric() || marks.contains(b));
+        let more =
+            self.text.as_bytes()[end..].iter().take_while(|b| b.is_ascii_alphanumeric() || marks.contains(b));
         let end = end + more.count();
         self.keep_to(start);
         self.replace_to(end);
@@ -171,7 +174,8 @@ impl Pass<'_> {
     /// A key whose BEGIN line ends at `body`: to its END line, or as far as lines look like key material.
     fn private_key(&mut self, body: usize) {
         let known = self.next_end.filter(|end| *end >= body);
-        let end = known.unwrap_or_else(|| self.text[body..].find("-----END").map_or(self.text.len(), |n| body + n));
+        let end =
+            known.unwrap_or_else(|| self.text[body..].find("-----END").map_or(self.text.len(), |n| body + n));
         self.next_end = Some(end);
         self.out.push_str("[redacted private key]");
         self.count += 1;
@@ -216,7 +220,8 @@ impl Pass<'_> {
         }
         let (skip, len) = extent(rest, self.in_query(name));
         let value = &rest[skip..skip + len];
-        let shown = value.trim_matches(['*', 'x', 'X', '.', '<', '>', '"', '\'', ',', '}']).is_empty() || value.starts_with("[redacted");
+        let shown = value.trim_matches(['*', 'x', 'X', '.', '<', '>', '"', '\'', ',', '}']).is_empty()
+            || value.starts_with("[redacted");
         self.keep_to(self.at + skip);
         if shown {
             self.keep_to(self.at + len);
@@ -227,18 +232,29 @@ impl Pass<'_> {
 
     /// Whether the name that ends in what was found at `name` is a parameter of a URL's query.
     fn in_query(&self, name: usize) -> bool {
-        let before = self.text[..name].bytes().rev().take(64).find(|b| !(b.is_ascii_alphanumeric() || b"_-.".contains(b)));
+        let before = self.text[..name]
+            .bytes()
+            .rev()
+            .take(64)
+            .find(|b| !(b.is_ascii_alphanumeric() || b"_-.".contains(b)));
         matches!(before, Some(b'?' | b'&'))
     }
 
     /// Behind `scheme://`: credentials up to the `@` in front of the host.
     fn url(&mut self) {
         let rest = window(self.text, self.at, LONGEST_URL);
-        let word = &rest[..rest.find(|c: char| c.is_whitespace() || "\"'<>`".contains(c)).unwrap_or(rest.len())];
+        let word =
+            &rest[..rest.find(|c: char| c.is_whitespace() || "\"'<>`".contains(c)).unwrap_or(rest.len())];
         let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
         // A password with an unescaped slash in it still ends at an `@`; a port in front of the slash is none.
         let port = authority.rsplit_once(':').is_some_and(|(_, p)| p.bytes().all(|b| b.is_ascii_digit()));
-        let user = if authority.contains('@') { authority } else if authority.contains(':') && !port { word } else { return };
+        let user = if authority.contains('@') {
+            authority
+        } else if authority.contains(':') && !port {
+            word
+        } else {
+            return;
+        };
         let Some(at_sign) = user.rfind('@') else { return };
         match user[..at_sign].find(':') {
             Some(colon) => {
@@ -254,7 +270,8 @@ impl Pass<'_> {
 
 /// Where a value begins and how long it is: quoted to its quote, else to a blank; `Bearer x` is one value.
 fn extent(rest: &str, in_query: bool) -> (usize, usize) {
-    let plain = |text: &str| text.find(|c: char| c.is_whitespace() || (in_query && c == '&')).unwrap_or(text.len());
+    let plain =
+        |text: &str| text.find(|c: char| c.is_whitespace() || (in_query && c == '&')).unwrap_or(text.len());
     if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) {
         let inner = &rest[1..line_end(rest, 1)];
         return (1, closing(inner, quote).unwrap_or(inner.len()));
@@ -278,7 +295,9 @@ fn closing(inner: &str, quote: char) -> Option<usize> {
 }
 
 fn is_key_material(line: &str) -> bool {
-    let header = line.split_once(": ").is_some_and(|(name, _)| matches!(name, "Proc-Type" | "DEK-Info" | "Comment" | "Version"));
+    let header = line
+        .split_once(": ")
+        .is_some_and(|(name, _)| matches!(name, "Proc-Type" | "DEK-Info" | "Comment" | "Version"));
     header || line.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))
 }
 

@@ -73,7 +73,10 @@ fn judge(status: &ServiceStatus) -> ServiceHealth {
         reasons.push("it is active but its process has ended".to_owned());
     }
     if status.restarts > 0 {
-        notes.push(format!("systemd restarted it {} times since it was last started by hand", status.restarts));
+        notes.push(format!(
+            "systemd restarted it {} times since it was last started by hand",
+            status.restarts
+        ));
     }
     if matches!(status.unit_file_state.as_str(), "disabled" | "masked") {
         notes.push(format!("it is {}: it does not start at boot", status.unit_file_state));
@@ -124,7 +127,10 @@ mod tests {
             ("LoadState=masked\nActiveState=inactive", "masked"),
             ("LoadState=loaded\nActiveState=inactive\nSubState=dead\nResult=success", "it is inactive"),
             ("LoadState=loaded\nActiveState=failed\nResult=oom-kill", "OOM"),
-            ("LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=exit-code\nExecMainStatus=1", "again and again"),
+            (
+                "LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=exit-code\nExecMainStatus=1",
+                "again and again",
+            ),
             ("LoadState=loaded\nActiveState=activating\nSubState=start", "still starting"),
             ("LoadState=loaded\nActiveState=active\nSubState=exited\nType=simple", "its process has ended"),
             ("LoadState=loaded\nActiveState=active\u{200b}", "it is active"),
@@ -141,9 +147,15 @@ mod tests {
     fn no_status_is_not_healthy() {
         let unknown = Output { exit: None, ..answer(&sample("show-unbound.txt")) };
         let fake = Fake::default().with("systemctl", unknown).with("journalctl", answer(""));
-        assert_eq!(block_on(verify_service(&fake, &"x".parse().unwrap())).unwrap_err().code(), "exit_unknown");
+        assert_eq!(
+            block_on(verify_service(&fake, &"x".parse().unwrap())).unwrap_err().code(),
+            "exit_unknown"
+        );
         let empty = Fake::default().with("systemctl", answer(""));
-        assert_eq!(block_on(verify_service(&empty, &"x".parse().unwrap())).unwrap_err().code(), "unreadable_output");
+        assert_eq!(
+            block_on(verify_service(&empty, &"x".parse().unwrap())).unwrap_err().code(),
+            "unreadable_output"
+        );
     }
 
     #[test]

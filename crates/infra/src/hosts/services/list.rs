@@ -69,10 +69,18 @@ pub(in crate::hosts) struct UnitRow {
 }
 
 /// Asks for the services in a state; `limit` is 1 to [`MAX_SERVICES`], [`DEFAULT_SERVICES`] when absent.
-pub async fn list_services(reader: &dyn Reader, state: ServiceState, limit: Option<u16>) -> Result<ServiceList, Failure> {
+pub async fn list_services(
+    reader: &dyn Reader,
+    state: ServiceState,
+    limit: Option<u16>,
+) -> Result<ServiceList, Failure> {
     let limit = limit.unwrap_or(DEFAULT_SERVICES);
     if !(1..=MAX_SERVICES).contains(&limit) {
-        return Err(Failure::BadOperand { what: "limit", value: limit.to_string(), cause: "ask for 1 to 500" });
+        return Err(Failure::BadOperand {
+            what: "limit",
+            value: limit.to_string(),
+            cause: "ask for 1 to 500",
+        });
     }
     let mut rows = units(&Asker::new(reader)).await?;
     rows.retain(|row| row.load != "not-found");
@@ -125,7 +133,8 @@ pub(in crate::hosts) async fn enabled(asker: &Asker<'_>) -> Result<Vec<String>, 
         unit_file: String,
         state: String,
     }
-    let argv = ["systemctl", "list-unit-files", "--no-pager", "--type=service", "--state=enabled", "--output=json"];
+    let argv =
+        ["systemctl", "list-unit-files", "--no-pager", "--type=service", "--state=enabled", "--output=json"];
     let files: Vec<File> = asker.json(&argv).await?;
     let named = |f: &File| f.state == "enabled" && !f.unit_file.contains("@.");
     Ok(files.into_iter().filter(named).map(|f| f.unit_file).collect())
@@ -134,9 +143,13 @@ pub(in crate::hosts) async fn enabled(asker: &Asker<'_>) -> Result<Vec<String>, 
 impl ServiceList {
     /// A count and a line for each service.
     pub fn summary(&self) -> String {
-        let mut text = format!("{} running, {} failed; {} asked for", self.running, self.failed, self.matching);
+        let mut text =
+            format!("{} running, {} failed; {} asked for", self.running, self.failed, self.matching);
         for row in &self.services {
-            text.push_str(&format!("\n{} {}/{}  {}", row.unit, row.active_state, row.sub_state, row.description));
+            text.push_str(&format!(
+                "\n{} {}/{}  {}",
+                row.unit, row.active_state, row.sub_state, row.description
+            ));
         }
         if self.truncated {
             text.push_str(&format!("\nand {} more: raise limit", self.matching - self.services.len()));
@@ -166,7 +179,10 @@ mod tests {
         let inactive = block_on(list_services(&host(), ServiceState::Inactive, None)).unwrap();
         assert!(inactive.services.iter().all(|s| s.active_state == "inactive") && inactive.matching > 5);
         for limit in [0, 501] {
-            assert_eq!(block_on(list_services(&host(), ServiceState::All, Some(limit))).unwrap_err().code(), "bad_arguments");
+            assert_eq!(
+                block_on(list_services(&host(), ServiceState::All, Some(limit))).unwrap_err().code(),
+                "bad_arguments"
+            );
         }
     }
 
@@ -174,7 +190,9 @@ mod tests {
     fn failed_ones_come_first_and_names_stay_on_their_line() {
         let raw = r#"[{"unit":"a.service","load":"loaded","active":"active","sub":"running","description":"x"},
             {"unit":"z\nfake.service active/running","load":"loaded","active":"failed","sub":"failed","description":"\u001b[31mred\u202e"}]"#;
-        let list = block_on(list_services(&Fake::default().with("systemctl", answer(raw)), ServiceState::All, None)).unwrap();
+        let list =
+            block_on(list_services(&Fake::default().with("systemctl", answer(raw)), ServiceState::All, None))
+                .unwrap();
         assert_eq!(list.services[0].active_state, "failed");
         assert_eq!(list.services[0].description, "red");
         assert_eq!(list.summary().lines().count(), 3);
@@ -182,8 +200,19 @@ mod tests {
 
     #[test]
     fn broken_answers_are_errors_or_empty() {
-        for (raw, services) in [("", Some(0)), ("[]", Some(0)), ("[{}]", None), ("{}", None), ("null", None), ("[{\"unit\":5}]", None)] {
-            let list = block_on(list_services(&Fake::default().with("systemctl", answer(raw)), ServiceState::All, None));
+        for (raw, services) in [
+            ("", Some(0)),
+            ("[]", Some(0)),
+            ("[{}]", None),
+            ("{}", None),
+            ("null", None),
+            ("[{\"unit\":5}]", None),
+        ] {
+            let list = block_on(list_services(
+                &Fake::default().with("systemctl", answer(raw)),
+                ServiceState::All,
+                None,
+            ));
             assert_eq!(list.ok().map(|l| l.services.len()), services, "{raw}");
         }
     }

@@ -13,8 +13,8 @@ use super::operand::Unit;
 use super::reader::{Failure, Reader};
 
 pub use health::{ServiceHealth, verify_service};
-pub(super) use list::{UnitRow, enabled, failed_units, units};
 pub use list::{DEFAULT_SERVICES, MAX_SERVICES, ServiceList, ServiceRow, ServiceState, list_services};
+pub(super) use list::{UnitRow, enabled, failed_units, units};
 pub use show::ServiceStatus;
 pub(super) use show::show;
 
@@ -74,13 +74,23 @@ mod tests {
         let report = block_on(get_service_status(&fake, &"unbound".parse().unwrap())).unwrap();
         assert_eq!(report.log.len(), 12);
         let text = report.summary();
-        assert!(text.starts_with("unbound.service: active (running), enabled at boot, main process 76"), "{text}");
-        assert!(fake.asked().iter().any(|l| l.ends_with("-- unbound.service") || l.ends_with(" unbound.service")), "{:?}", fake.asked());
+        assert!(
+            text.starts_with("unbound.service: active (running), enabled at boot, main process 76"),
+            "{text}"
+        );
+        assert!(
+            fake.asked().iter().any(|l| l.ends_with("-- unbound.service") || l.ends_with(" unbound.service")),
+            "{:?}",
+            fake.asked()
+        );
     }
 
     #[test]
     fn a_log_that_fails_does_not_hide_the_status() {
-        let fake = Fake::default().with("systemctl show", answer("Id=x.service\nLoadState=loaded\nActiveState=active\nSubState=running\n"));
+        let fake = Fake::default().with(
+            "systemctl show",
+            answer("Id=x.service\nLoadState=loaded\nActiveState=active\nSubState=running\n"),
+        );
         let report = block_on(get_service_status(&fake, &"x".parse().unwrap())).unwrap();
         assert_eq!(report.log_error.as_deref(), Some("journalctl is not installed on the host"));
         assert_eq!(report.status.active_state, "active");

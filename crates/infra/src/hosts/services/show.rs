@@ -67,7 +67,7 @@ pub(in crate::hosts) async fn show(asker: &Asker<'_>, units: &[Unit]) -> Result<
         let mut argv = vec!["systemctl", "show", "--no-pager", PROPERTIES];
         argv.extend(chunk.iter().map(Unit::as_str));
         let told = asker.text(&argv).await?;
-        Ok(read(&told.text))
+        Ok::<_, Failure>(read(&told.text))
     });
     let answers = futures::future::try_join_all(questions).await?;
     Ok(answers.into_iter().flatten().collect())
@@ -180,7 +180,10 @@ mod tests {
         let unbound = &units[0];
         assert_eq!(unbound.unit, "unbound.service");
         assert_eq!((unbound.kind.as_str(), unbound.unit_file_state.as_str()), ("notify", "enabled"));
-        assert_eq!((unbound.main_pid, unbound.memory_bytes, unbound.exit_status), (Some(76), Some(8_101_888), None));
+        assert_eq!(
+            (unbound.main_pid, unbound.memory_bytes, unbound.exit_status),
+            (Some(76), Some(8_101_888), None)
+        );
         assert_eq!(unbound.active_since.as_deref(), Some("Tue 2026-11-24 04:39:54 UTC"));
         assert!(unbound.inactive_since.is_none() && !unbound.condition_failed);
     }
@@ -202,7 +205,9 @@ mod tests {
         for cut in 0..whole.len() {
             read(&whole[..cut]);
         }
-        let units = read("ActiveState=failed\nMainPID=-1\nNRestarts=99999999999\nExecMainStatus=x\nResult=start-limit-hit\n");
+        let units = read(
+            "ActiveState=failed\nMainPID=-1\nNRestarts=99999999999\nExecMainStatus=x\nResult=start-limit-hit\n",
+        );
         assert_eq!((units[0].main_pid, units[0].restarts), (None, 0));
         assert!(!units[0].summary().contains('\n'));
     }

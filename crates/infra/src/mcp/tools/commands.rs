@@ -57,7 +57,10 @@ struct CommandOutput {
     elapsed_ms: u64,
 }
 
-async fn execute_ssh_command(call: Call, arguments: Execute) -> Result<Reply<FromHost<CommandOutput>>, ToolError> {
+async fn execute_ssh_command(
+    call: Call,
+    arguments: Execute,
+) -> Result<Reply<FromHost<CommandOutput>>, ToolError> {
     let host = host(&call, &arguments.host)?;
     let output = call.app.read(host, &arguments.command, &call.caller).await?;
     let (stdout, stderr) = (hygiene::clean(&output.stdout), hygiene::clean(&output.stderr));

@@ -14,7 +14,10 @@ use super::toolbox::{Call, Tool, ToolError};
 
 /// Every tool of the program.
 pub(super) fn all() -> Vec<Tool> {
-    [inventory::tools(), diagnostics::tools(), commands::tools(), recovery::tools()].into_iter().flatten().collect()
+    [inventory::tools(), diagnostics::tools(), commands::tools(), recovery::tools()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Data that a host gave, marked as such.

@@ -104,7 +104,14 @@ async fn list_pra_actions(call: Call, _: NoArguments) -> Result<Reply<Actions>, 
         .iter()
         .map(|a| {
             let params: Vec<String> = a.params.iter().map(|p| p.name.clone()).collect();
-            format!("{}({}) - {} - {} risk, {} signature(s)", a.name, params.join(", "), a.title, a.risk, a.approvals)
+            format!(
+                "{}({}) - {} - {} risk, {} signature(s)",
+                a.name,
+                params.join(", "),
+                a.title,
+                a.risk,
+                a.approvals
+            )
         })
         .collect();
     Ok(Reply { text: lines.join("\n"), data: Actions { actions } })
@@ -162,7 +169,10 @@ impl From<&Proposal> for ProposalRow {
 impl ProposalRow {
     fn line(&self) -> String {
         let what = if self.argv.is_empty() { self.action.clone() } else { crate::app::line_of(&self.argv) };
-        format!("{}  {}  {}  on {}  ({}/{} signatures)", self.id, self.state, what, self.host, self.approvals_given, self.approvals_needed)
+        format!(
+            "{}  {}  {}  on {}  ({}/{} signatures)",
+            self.id, self.state, what, self.host, self.approvals_given, self.approvals_needed
+        )
     }
 }
 
@@ -228,7 +238,9 @@ async fn propose_pra_action(call: Call, arguments: Propose) -> Result<Reply<Prop
     let ask = match (arguments.action, arguments.command) {
         (Some(name), None) => Ask::Action { name, params: arguments.params },
         (None, Some(line)) if arguments.params.is_empty() => Ask::Command(line),
-        (None, Some(_)) => return Err(ToolError::new("bad_arguments", "`params` belong to an action, not to a command")),
+        (None, Some(_)) => {
+            return Err(ToolError::new("bad_arguments", "`params` belong to an action, not to a command"));
+        }
         _ => return Err(ToolError::new("bad_arguments", "give either `action` or `command`")),
     };
     let proposal = recovery::propose(&call.app, host, &ask, &arguments.rationale, &call.caller).await?;
