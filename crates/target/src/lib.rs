@@ -3,6 +3,7 @@
 //! A small library, so that it can be read in an afternoon and tested with other places than `/`: everything that has a
 //! fixed place stands in [`Paths`]. std and a few system calls; no async, no shell, no unsafe.
 
+mod answer;
 pub mod config;
 mod confine;
 pub mod describe;

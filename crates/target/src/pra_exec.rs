@@ -8,23 +8,22 @@ use grant::{Code, Refusal};
 use session::envelope::MAX_ENVELOPE;
 
 use crate::wrapper::Invocation;
-use crate::{EXIT_REFUSED, Paths, pra_run, request, syslog};
+use crate::{EXIT_REFUSED, Paths, answer, request, syslog};
 
 const NAME: &str = "pra-exec";
 /// The only request.
 const WORD: &str = "grant";
 
-/// Serves one request; the result is the exit status.
-pub fn main(paths: &Paths, invocation: &Invocation) -> u8 {
+/// Serves one request: a grant goes to `hand_over`; the result is the exit status.
+pub fn main(paths: &Paths, invocation: &Invocation, hand_over: impl FnOnce(&[u8]) -> u8) -> u8 {
     match request(paths, invocation) {
-        Ok(envelope) if paths.system => sudo(&envelope),
-        Ok(envelope) => pra_run::main(paths, &envelope),
+        Ok(envelope) => hand_over(&envelope),
         Err(refusal) => {
             let line =
                 format!("verdict=blocked code={} reason={}", refusal.code, syslog::field(&refusal.message));
             let _ = syslog::write(paths, NAME, true, &line);
             eprintln!("{NAME}: blocked: {}", refusal.message);
-            println!("{}", pra_run::refusal_json(None, &refusal));
+            println!("{}", answer::refusal_json(None, &refusal));
             EXIT_REFUSED
         }
     }
@@ -54,7 +53,8 @@ fn request(paths: &Paths, invocation: &Invocation) -> Result<Vec<u8>, Refusal> {
     Ok(envelope)
 }
 
-fn sudo(envelope: &[u8]) -> u8 {
+/// Hands a grant to `pra-run` through the one sudo rule; the result is the exit status.
+pub fn sudo(envelope: &[u8]) -> u8 {
     let failed = |cause: String| {
         eprintln!("{NAME}: {cause}");
         1

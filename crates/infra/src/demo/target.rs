@@ -12,7 +12,8 @@ pub fn reader(root: &Path) -> u8 {
 
 /// What `pra-exec` and `pra-run` are on a real target; the result is the exit status.
 pub fn runner(root: &Path) -> u8 {
-    target::pra_exec::main(&Paths::beneath(root), &forced())
+    let paths = Paths::beneath(root);
+    target::pra_exec::main(&paths, &forced(), |grant| target::pra_run::main(&paths, grant))
 }
 
 /// Makes the record of used grants and the log, as the installation does.

@@ -1,5 +1,6 @@
 //! Login shell and forced command of `pra-runner`.
 
 fn main() -> std::process::ExitCode {
-    target::pra_exec::main(&target::Paths::system(), &target::wrapper::Invocation::of_process()).into()
+    let paths = target::Paths::system();
+    target::pra_exec::main(&paths, &target::wrapper::Invocation::of_process(), target::pra_exec::sudo).into()
 }

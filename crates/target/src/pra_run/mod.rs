@@ -13,7 +13,6 @@ use grant::{Code, Envelope, Kind, Refusal, Rules, Statement, Verified};
 use ledger::file::FileLedger;
 use policy::Permit;
 use policy::action::Bound;
-use serde::Serialize;
 use serde_json::{Value, json};
 use session::envelope::{self, MAX_ENVELOPE};
 
@@ -22,22 +21,11 @@ use crate::{EXIT_REFUSED, Paths, describe, now_ms};
 
 pub use claim::initialise;
 
+use crate::answer::{Answer, refusal_json};
 use claim::Claims;
-use steps::StepResult;
 
 /// Refusals are recorded up to this size of the log: who floods it with wrong grants shall not fill the disk.
 const REFUSALS_UP_TO: u64 = 64 << 20;
-
-/// What became of a grant, as it is printed.
-#[derive(Debug, Clone, Serialize)]
-struct Answer {
-    proposal: Option<String>,
-    outcome: &'static str,
-    code: String,
-    message: String,
-    steps: Vec<StepResult>,
-    audit: Option<Value>,
-}
 
 /// Reads the envelope from stdin; the result is the exit status.
 pub fn from_stdin(paths: &Paths) -> u8 {
@@ -76,19 +64,6 @@ pub fn serve(paths: &Paths, envelope: &[u8], now: i64, out: &mut Vec<u8>) -> u8 
     out.extend_from_slice(text.as_bytes());
     out.push(b'\n');
     status
-}
-
-/// The result of a refusal.
-pub(crate) fn refusal_json(proposal: Option<String>, refusal: &Refusal) -> String {
-    let answer = Answer {
-        proposal,
-        outcome: "refused",
-        code: refusal.code.to_string(),
-        message: refusal.message.clone(),
-        steps: Vec::new(),
-        audit: None,
-    };
-    serde_json::to_string(&answer).unwrap_or_default()
 }
 
 fn refuse(code: Code, message: impl Into<String>) -> Refusal {

@@ -5,25 +5,13 @@ use std::time::{Duration, Instant};
 
 use policy::Permit;
 use policy::action::{Bound, Capture, Phase, Retry, Step, Vars};
-use serde::Serialize;
 
+use crate::answer::StepResult;
 use crate::run::{End, Program, Sink, run};
 use crate::{EXIT_OUTPUT, EXIT_TIME, Paths, programs};
 
 /// Kept of each stream of a step.
 const KEPT: usize = 16 << 10;
-
-/// One step that ran.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct StepResult {
-    phase: &'static str,
-    argv: Vec<String>,
-    /// 124 when the time limit ended it, 127 when it could not be started.
-    exit: i32,
-    stdout: String,
-    stderr: String,
-    ms: u64,
-}
 
 /// All steps.
 pub(super) struct Outcome {
