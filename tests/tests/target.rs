@@ -16,7 +16,7 @@ fn a_permitted_command_is_the_programs_own_answer() {
     lab.must("t1", "systemctl start unbound");
     let said = lab.read("t1", "systemctl is-active unbound");
     assert_eq!((said.out.as_str(), said.exit), ("active\n", 0));
-    assert_eq!(lab.read("t1", "systemctl is-active no-such-unit").exit, 4, "the exit status passes through");
+    assert_eq!(lab.read("t1", "systemctl is-active no-such-unit").exit, 3, "the exit status passes through");
     assert!(lab.read("t1", "cat /etc/resolv.conf").out.contains("nameserver"));
 }
 
@@ -37,7 +37,6 @@ fn what_the_policy_does_not_permit_is_refused_with_one_line() {
         "rsync --server . /",
         "/usr/bin/id",
         "mcp-wrapper -c id",
-        "",
     ] {
         let said = lab.read("t1", line);
         assert_eq!(said.exit, 126, "{line}: {said:?}");
@@ -79,7 +78,7 @@ fn every_other_ssh_feature_is_refused_for_both_keys() {
         assert!(shell.exit != 0 && !shell.out.contains("uid="), "{account} shell: {shell:?}");
         let plain = run(&mut lab.ssh(account, "t1", &[]), b"id\n");
         assert_eq!(plain.exit, 126, "{account} without a command: {plain:?}");
-        let subsystem = run(&mut lab.ssh(account, "t1", &["-s"]).arg("sftp").args([""; 0]), b"");
+        let subsystem = run(lab.ssh(account, "t1", &["-s"]).arg("sftp"), b"");
         assert!(subsystem.exit != 0, "{account} sftp: {subsystem:?}");
         // The server refuses the channel: nothing comes back from sshd's own port.
         let forward = run(&mut lab.ssh(account, "t1", &["-W", "127.0.0.1:22"]), b"");
@@ -210,8 +209,8 @@ fn logs_are_rotated_only_where_the_configuration_keeps_them() {
 #[test]
 fn a_reboot_takes_two_persons() {
     let lab = Lab::get();
-    let boot = || describe(&lab, "t2")["boot_id"].as_str().unwrap().to_owned();
-    let before = boot();
+    // /run is empty after a boot; the kernel, and with it the boot id, is shared with the lab's machine.
+    lab.must("t2", "touch /run/before-reboot");
     for keys in [&["alice"][..], &["alice", "alice"]] {
         let (exit, answer) = perform(&lab, "t2", "reboot_system", &[], keys);
         assert_eq!((exit, &answer["code"]), (126, &"too_few_approvers".into()), "{answer}");
@@ -222,24 +221,13 @@ fn a_reboot_takes_two_persons() {
     );
     let (exit, answer) = perform(&lab, "t2", "reboot_system", &[], &["alice", "bob"]);
     assert_eq!(exit, 0, "{answer}");
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let until = std::time::Instant::now() + std::time::Duration::from_mins(1);
     loop {
         let said = run(
-            lab.ssh("mcp-reader", "t2", &["-o", "ConnectTimeout=2"])
-                .arg("cat /proc/sys/kernel/random/boot_id"),
+            lab.ssh("mcp-reader", "t2", &["-o", "ConnectTimeout=2"]).arg("systemctl is-system-running"),
             b"",
         );
-        // In a container the id is the kernel's: uptime of PID 1 tells a reboot there.
-        let started = lab.root(
-            "t2",
-            "systemctl show --property=UserspaceTimestampMonotonic --value; stat -c %Y /run/systemd/private",
-        );
-        let _ = &before;
-        if said.exit == 0
-            && started.exit == 0
-            && lab.root("t2", "systemctl is-active mcp-linux-infra-reboot.timer").exit != 0
-            && lab.root("t2", "test -e /run/before-reboot").exit != 0
-        {
+        if said.out.trim() == "running" && lab.root("t2", "test ! -e /run/before-reboot").exit == 0 {
             break;
         }
         assert!(std::time::Instant::now() < until, "it did not come back: {said:?}");
