@@ -4,6 +4,8 @@
 //! The peer in the same run is a bare server of the protocol library without any tool. Nothing is asserted: these are
 //! figures for a person to read.
 
+#![allow(clippy::expect_used, reason = "a benchmark stops at what it does not expect")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -78,7 +78,8 @@ fn module_of(file: &str) -> &str {
 fn crates_depend_only_as_drawn() {
     for (name, allowed) in CRATES {
         let manifest = std::fs::read_to_string(root().join("crates").join(name).join("Cargo.toml")).unwrap();
-        let table = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+        let table = manifest.split("\n[dependencies]").nth(1).unwrap_or_default();
+        let table = table.split("\n[").next().unwrap_or_default();
         let used: BTreeSet<&str> = table.lines().filter_map(|l| l.split(['.', ' ', '=']).next()).collect();
         for (other, _) in CRATES {
             assert!(!used.contains(other) || allowed.contains(other), "{name} must not depend on {other}");

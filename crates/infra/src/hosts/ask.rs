@@ -1,6 +1,7 @@
 //! Asking a host: runs a command through the [`Reader`] and hands on what it said, judged by its exit status and
 //! cleaned. Nothing raw leaves this file.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
@@ -80,20 +81,26 @@ impl<'a> Asker<'a> {
         serde_json::from_value(value).map_err(|e| unreadable(argv, &output, &e))
     }
 
-    /// An answer with one JSON object on each line. Lines that are none are left out and counted as cut.
-    pub(super) async fn json_lines(&self, argv: &[&str]) -> Result<JsonLines, Failure> {
+    /// An answer with one record of the journal on each line. Lines that are none are left out and counted as cut.
+    pub(super) async fn journal(&self, argv: &[&str]) -> Result<JsonLines, Failure> {
         let output = self.judged(argv, &[]).await?;
-        let mut washer = Washer::default();
+        // A program that logs a private key writes one record for each of its lines, between those of others.
+        let mut washers: BTreeMap<String, Washer> = BTreeMap::new();
         let mut lines =
             JsonLines { complaint: complaint(&output), truncated: output.truncated, ..JsonLines::default() };
         for line in output.stdout.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty()) {
             match serde_json::from_slice(line) {
-                Ok(object @ Value::Object(_)) => lines.values.push(text_of_bytes(object)),
+                Ok(object @ Value::Object(_)) => {
+                    let object = text_of_bytes(object);
+                    let unit = object["_SYSTEMD_UNIT"].as_str().unwrap_or_default().to_owned();
+                    lines.values.push(record(object, washers.entry(unit).or_default()));
+                }
                 _ => lines.truncated = true,
             }
         }
-        lines.values = lines.values.into_iter().map(|v| washer.json(v)).collect();
-        self.count(&washer);
+        for washer in washers.values() {
+            self.count(washer);
+        }
         Ok(lines)
     }
 
@@ -140,6 +147,20 @@ fn text_of_bytes(mut object: Value) -> Value {
         }
     }
     object
+}
+
+/// Cleans a record; its message goes on where the one before it ended.
+fn record(mut object: Value, washer: &mut Washer) -> Value {
+    let message = object.get_mut("MESSAGE").map(Value::take);
+    let mut clean = washer.json(object);
+    if let (Some(message), Value::Object(map)) = (message, &mut clean) {
+        let message = match message {
+            Value::String(text) => Value::String(washer.text(text.as_bytes(), Caps::default()).0),
+            other => washer.json(other),
+        };
+        map.insert("MESSAGE".to_owned(), message);
+    }
+    clean
 }
 
 fn complaint(output: &Output) -> String {

@@ -90,7 +90,7 @@ pub(super) async fn ask(asker: &Asker<'_>, query: &LogQuery) -> Result<Logs, Fai
     if let Some(since) = &query.since {
         argv.extend(["--since", since.as_str()]);
     }
-    let told = asker.json_lines(&argv).await?;
+    let told = asker.journal(&argv).await?;
     let mut lines: Vec<LogLine> = told.values.iter().map(line).collect();
     let dropped = keep_newest(&mut lines);
     let counts = asker.counts();

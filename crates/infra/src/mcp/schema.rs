@@ -21,6 +21,19 @@ pub(super) fn of<T: JsonSchema>() -> Map<String, Value> {
     }
 }
 
+/// `anyOf: [T, null]` of an optional value says no more than T, as it need not be given.
+fn drop_null(map: &mut Map<String, Value>) {
+    let Some(Value::Array(ways)) = map.get_mut("anyOf") else { return };
+    ways.retain(|w| w["type"] != "null");
+    if let [Value::Object(only)] = ways.as_mut_slice() {
+        let only = std::mem::take(only);
+        map.remove("anyOf");
+        for (key, value) in only {
+            map.entry(key).or_insert(value);
+        }
+    }
+}
+
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -44,6 +57,7 @@ fn tidy(value: &mut Value) {
                     }
                 }
             }
+            drop_null(map);
             for (key, inner) in map.iter_mut() {
                 if key == "properties" {
                     // Names of properties, which may be `title` or `format` themselves.

@@ -6,11 +6,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A running sshd; it ends with the value.
-pub struct Sshd {
+pub(crate) struct Sshd {
     child: Child,
-    pub dir: tempfile::TempDir,
-    pub port: u16,
-    pub user: String,
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) port: u16,
+    pub(crate) user: String,
 }
 
 fn keygen(path: &Path) {
@@ -28,7 +28,7 @@ fn output_of(program: &str, arguments: &[&str]) -> String {
 
 impl Sshd {
     /// Starts one whose reader key runs `script` with `sh`; the client's line is in `$SSH_ORIGINAL_COMMAND`.
-    pub fn start(script: &str) -> Self {
+    pub(crate) fn start(script: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         for key in ["host", "reader", "stranger"] {
@@ -76,22 +76,22 @@ impl Sshd {
         }
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path("sshd.log")).unwrap_or_default()
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// `ssh-ed25519 AAAA…` of a key made for this server.
-    pub fn public(&self, name: &str) -> String {
+    pub(crate) fn public(&self, name: &str) -> String {
         let line = std::fs::read_to_string(self.path(&format!("{name}.pub"))).unwrap();
         line.split(' ').take(2).collect::<Vec<_>>().join(" ")
     }
 
     /// A `[[hosts]]` entry.
-    pub fn host_entry(&self, name: &str, host_key: Option<&str>, key: &str) -> String {
+    pub(crate) fn host_entry(&self, name: &str, host_key: Option<&str>, key: &str) -> String {
         let pinned = host_key.map(|k| format!("host_key = \"{k}\"\n")).unwrap_or_default();
         format!(
             "[[hosts]]\nname = \"{name}\"\naddress = \"127.0.0.1\"\nport = {}\n{pinned}reader_user = \"{}\"\nreader_key = \"{}\"\n",

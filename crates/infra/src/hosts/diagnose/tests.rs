@@ -271,7 +271,7 @@ fn networks() {
 fn sick_containers() {
     let raw = r#"[{"Names":["web"],"Image":"i","State":"exited","Status":"Exited (137) 2 minutes ago","ExitCode":137},
         {"Names":["ok"],"State":"exited","ExitCode":0},{"Names":null,"Id":"abc","State":"running","Status":"Up 2 hours (unhealthy)"}]"#;
-    let diagnosis = diagnose(&healthy().with("podman", answer(raw)), &[Check::Containers]);
+    let diagnosis = diagnose(&healthy().with("podman ps", answer(raw)), &[Check::Containers]);
     assert_eq!(diagnosis.findings.len(), 2);
     let first = &diagnosis.findings[0];
     assert!(first.what.contains("status 137 (killed"), "{}", first.what);
@@ -306,7 +306,7 @@ fn errors_in_the_log_are_grouped() {
 fn checks_that_fail_are_rows_beside_the_others() {
     let host = healthy()
         .with("df", Output { stdout: sample("df.txt").into(), ..Output::default() })
-        .with("podman", Output { exit: Some(127), ..Output::default() })
+        .with("podman ps", Output { exit: Some(127), ..Output::default() })
         .with("ip -j addr", answer("[{\"ifname\":"))
         .failing("journalctl", Failure::TimedOut { seconds: 30 })
         .with(

@@ -65,21 +65,29 @@ impl Washer {
         cap(defuse(safe), caps)
     }
 
-    /// Cleans every string of a JSON value, keys too.
+    /// Cleans every string of a JSON value, keys too; each string stands for itself.
     pub fn json(&mut self, value: Value) -> Value {
         match value {
-            Value::String(s) => Value::String(self.text(s.as_bytes(), Caps::default()).0),
+            Value::String(s) => Value::String(self.alone(&s)),
             Value::Array(items) => Value::Array(items.into_iter().map(|v| self.json(v)).collect()),
             Value::Object(map) => {
                 let mut clean = serde_json::Map::new();
                 for (key, value) in map {
                     let value = self.member(&key, value);
-                    clean.insert(self.text(key.as_bytes(), Caps::default()).0, value);
+                    clean.insert(self.alone(&key), value);
                 }
                 Value::Object(clean)
             }
             other => other,
         }
+    }
+
+    /// A text that has nothing to do with those before and behind it.
+    fn alone(&mut self, text: &str) -> String {
+        let cleaned = clean(text.as_bytes());
+        self.removed_controls += cleaned.removed_controls;
+        self.redactions += cleaned.redactions;
+        cleaned.text
     }
 
     /// In `{"password": "x"}` only the key tells that the value is a secret.

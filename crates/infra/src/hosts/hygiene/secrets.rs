@@ -12,13 +12,11 @@ pub(super) const MARK: &str = "[redacted]";
 
 /// Longest credentials of a URL.
 const LONGEST_URL: usize = 2048;
-/// Longest JSON Web Token.
-const LONGEST_JWT: usize = 8192;
 /// Longest private key.
 const LONGEST_KEY: usize = 64 << 10;
 
 /// Words that say: what follows is a secret.
-const NAMES: &str = "passw(?:or)?d|passphrase|passcode|secret(?:[_-]?(?:access)?[_-]?key)?|api[_-]?key|access[_-]?key\
+const NAMES: &str = "password|passphrase|passcode|secret(?:[_-]?(?:access)?[_-]?key)?|api[_-]?key|access[_-]?key\
     |auth[_-]?key|private[_-]?key|account[_-]?key|encryption[_-]?key|signing[_-]?key|preshared[_-]?key|psk\
     |(?:access|auth|api|refresh|session|id|bearer|csrf)?[_-]?token|credentials?";
 
@@ -63,8 +61,16 @@ pub(super) fn redact(text: &str, in_key: bool) -> (String, usize, bool) {
     let Some(begins) = BEGINS.as_ref() else {
         return (MARK.to_owned(), 1, false);
     };
-    let mut pass =
-        Pass { text, at: 0, out: String::with_capacity(text.len()), count: 0, next_end: None, in_key };
+    let mut pass = Pass {
+        text,
+        at: 0,
+        out: String::with_capacity(text.len()),
+        count: 0,
+        next_end: None,
+        no_jwt_to: 0,
+        word_end: 0,
+        in_key,
+    };
     if in_key {
         pass.key_lines();
     }
@@ -84,6 +90,10 @@ struct Pass<'a> {
     count: usize,
     /// Where the next `-----END` stands, looked up once for all keys in front of it; the text's length for none.
     next_end: Option<usize>,
+    /// No JSON Web Token begins in front of this.
+    no_jwt_to: usize,
+    /// Where the word ends that the last URL stood in.
+    word_end: usize,
     in_key: bool,
 }
 
@@ -131,15 +141,18 @@ impl Pass<'_> {
         self.replace_to(end);
     }
 
-    /// Three parts with dots between, or no token at all.
+    /// Three parts with dots between, or no token at all. What begins later in the same run has no more dots.
     fn jwt(&mut self, start: usize, end: usize) {
-        let rest = &self.text.as_bytes()[start..self.text.len().min(start + LONGEST_JWT)];
+        if start < self.no_jwt_to {
+            return self.keep_to(end);
+        }
+        let rest = &self.text.as_bytes()[start..];
         let run = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || b"_-.".contains(b)).count();
-        let dots = rest[..run].iter().filter(|b| **b == b'.').count();
-        if dots >= 2 {
+        if rest[..run].iter().filter(|b| **b == b'.').take(2).count() == 2 {
             self.keep_to(start);
             self.replace_to(start + run);
         } else {
+            self.no_jwt_to = start + run;
             self.keep_to(end);
         }
     }
@@ -189,21 +202,28 @@ impl Pass<'_> {
 
     /// Takes lines out while they look like the inside of a private key.
     fn key_lines(&mut self) {
+        self.in_key = false;
         loop {
-            let end = line_end(self.text, self.at);
-            let line = self.text[self.at..end].trim();
+            let rest = &self.text[self.at..];
+            let line = rest.trim_start_matches([' ', '\t', '\r']);
             if line.starts_with("-----END") {
-                self.at = line_end_of_mark(self.text, self.at);
-                self.in_key = false;
+                self.at = line_end_of_mark(self.text, self.text.len() - line.len());
                 return;
             }
-            if !is_key_material(line) {
-                self.in_key = false;
-                return;
-            }
-            self.at = end;
+            let end = if is_key_header(line) {
+                line_end(line, 0)
+            } else {
+                line.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"+/= \t\r".contains(b)).count()
+            };
+            let end = self.text.len() - line.len() + end;
             if end == self.text.len() {
+                self.at = end;
                 self.in_key = true;
+                return;
+            }
+            if self.text.as_bytes()[end] != b'\n'
+                || self.text[self.at..end].trim().contains(' ') && !is_key_header(line)
+            {
                 return;
             }
             // Past the newline; the next line may still belong to the key.
@@ -214,8 +234,13 @@ impl Pass<'_> {
     /// The value of `password=…`, whose name begins at `name`.
     fn value(&mut self, name: usize) {
         let rest = &self.text[self.at..];
-        // A key in there has a rule of its own, which knows where it ends; `token::x` is a path in a program.
-        if rest.trim_start_matches(['"', '\'', '\\']).starts_with("-----BEGIN") || rest.starts_with(':') {
+        let is_pwd = self.text[name..self.at].to_ascii_lowercase().starts_with("pwd");
+        // A key in there has a rule of its own, which knows where it ends; `token::x` is a path in a program; PWD is
+        // a folder more often than a password.
+        if is_pwd && rest.starts_with('/')
+            || rest.trim_start_matches(['"', '\'', '\\']).starts_with("-----BEGIN")
+            || rest.starts_with(':')
+        {
             return;
         }
         let (skip, len) = extent(rest, self.in_query(name));
@@ -242,9 +267,12 @@ impl Pass<'_> {
 
     /// Behind `scheme://`: credentials up to the `@` in front of the host.
     fn url(&mut self) {
-        let rest = window(self.text, self.at, LONGEST_URL);
-        let word =
-            &rest[..rest.find(|c: char| c.is_whitespace() || "\"'<>`".contains(c)).unwrap_or(rest.len())];
+        if self.word_end < self.at {
+            let rest = &self.text[self.at..];
+            let blank = rest.find(|c: char| c.is_whitespace() || "\"'<>`".contains(c));
+            self.word_end = self.at + blank.unwrap_or(rest.len());
+        }
+        let word = window(self.text, self.at, LONGEST_URL.min(self.word_end - self.at));
         let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
         // A password with an unescaped slash in it still ends at an `@`; a port in front of the slash is none.
         let port = authority.rsplit_once(':').is_some_and(|(_, p)| p.bytes().all(|b| b.is_ascii_digit()));
@@ -294,11 +322,8 @@ fn closing(inner: &str, quote: char) -> Option<usize> {
     })
 }
 
-fn is_key_material(line: &str) -> bool {
-    let header = line
-        .split_once(": ")
-        .is_some_and(|(name, _)| matches!(name, "Proc-Type" | "DEK-Info" | "Comment" | "Version"));
-    header || line.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))
+fn is_key_header(line: &str) -> bool {
+    ["Proc-Type: ", "DEK-Info: ", "Comment: ", "Version: "].iter().any(|name| line.starts_with(name))
 }
 
 fn line_end(text: &str, from: usize) -> usize {

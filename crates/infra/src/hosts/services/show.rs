@@ -182,9 +182,9 @@ mod tests {
         assert_eq!((unbound.kind.as_str(), unbound.unit_file_state.as_str()), ("notify", "enabled"));
         assert_eq!(
             (unbound.main_pid, unbound.memory_bytes, unbound.exit_status),
-            (Some(76), Some(8_101_888), None)
+            (Some(498), Some(8_425_472), None)
         );
-        assert_eq!(unbound.active_since.as_deref(), Some("Tue 2026-11-24 04:39:54 UTC"));
+        assert_eq!(unbound.active_since.as_deref(), Some("Tue 2026-11-24 05:05:04 UTC"));
         assert!(unbound.inactive_since.is_none() && !unbound.condition_failed);
     }
 

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# test.sh - the whole test suite, as root on Debian 12: installs what it needs, then format, lints, licences, unit and integration
+# tests, docs, the target programs, and the end-to-end tests on real hosts that it starts itself. Ends with `N passed, N failed`.
+#   --no-lab   leave the end-to-end tests out (no root, or not Debian); says so loudly
+set -uo pipefail
+cd "$(dirname "$0")/.."
+lab=1
+case ${1:-} in
+  '') ;;
+  --no-lab) lab=0;;
+  *) sed -n '2,5p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2;;
+esac
+export CARGO_TERM_COLOR=never CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} LAB_DIRECT=2
+passed=0 failed=0 started=$SECONDS
+log=$(mktemp)
+finish() {
+  if [ $lab = 1 ]; then LAB_FAST=1 lab/down.sh >/dev/null 2>&1; fi
+  rm -f "$log"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+say() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - started)); }
+# step NAME COMMAND... - one check that passes or fails as a whole
+step() {
+  local name=$1; shift
+  say "$name"
+  if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; fi
+}
+# tests NAME COMMAND... - a nextest run, whose own counts are added
+tests() {
+  local name=$1 summary p f; shift
+  say "$name"
+  "$@" 2>&1 | tee "$log"
+  summary=$(grep -E '^ *Summary \[' "$log" | tail -1)
+  p=$(sed -nE 's/.* ([0-9]+) passed.*/\1/p' <<<"$summary"); f=$(sed -nE 's/.* ([0-9]+) failed.*/\1/p' <<<"$summary")
+  if [ -z "$summary" ]; then failed=$((failed + 1)); echo "FAILED: $name did not run"; return; fi
+  passed=$((passed + ${p:-0})); failed=$((failed + ${f:-0}))
+  if grep -qE '[0-9]+ timed out' <<<"$summary"; then failed=$((failed + 1)); fi
+}
+
+# --- what the tests need ---
+install_tools() {
+  local need=() c
+  for c in cc:build-essential ssh-keygen:openssh-client sshd:openssh-server sudo:sudo python3:python3 ip:iproute2 git:git; do
+    PATH=$PATH:/usr/sbin command -v "${c%%:*}" >/dev/null || need+=("${c##*:}")
+  done
+  if [ ${#need[@]} -gt 0 ]; then
+    echo "installing ${need[*]}"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null || return 1
+  fi
+  command -v cargo-nextest >/dev/null || cargo install --locked --quiet cargo-nextest || return 1
+  command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny || return 1
+}
+step "tools" install_tools
+
+step "format" cargo fmt --all --check
+step "lints" cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+# The advisory database is no package of a registry: the advisories job of .github/workflows/ci.yml looks it up.
+step "licences, bans, sources (cargo deny)" cargo deny --log-level error check bans licenses sources
+tests "unit and integration tests" cargo nextest run --locked --workspace --exclude e2e --no-fail-fast
+step "doc tests" cargo test --locked --quiet --doc --workspace
+step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --workspace --no-deps
+step "target programs" scripts/build-target.sh
+step "demo" "$CARGO_TARGET_DIR/debug/mcp-linux-infra" demo
+
+if [ $lab = 1 ]; then
+  lab_up() { lab/down.sh >/dev/null 2>&1; lab/up.sh 2 && lab/deploy.sh t1 t2; }
+  step "lab: real Debian hosts with systemd" lab_up
+  step "server program" cargo build --locked --quiet -p mcp-linux-infra
+  tests "end-to-end tests" cargo nextest run --locked -p e2e --no-fail-fast
+else
+  say "SKIPPED: the end-to-end tests (--no-lab)"
+fi
+say "done"
+printf '%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" = 0 ]
