@@ -185,7 +185,8 @@ mod tests {
             (Some(498), Some(8_425_472), None)
         );
         assert_eq!(unbound.active_since.as_deref(), Some("Tue 2026-11-24 05:05:04 UTC"));
-        assert!(unbound.inactive_since.is_none() && !unbound.condition_failed);
+        assert_eq!(unbound.inactive_since, unbound.active_since, "it was restarted");
+        assert!(!unbound.condition_failed);
     }
 
     #[test]
