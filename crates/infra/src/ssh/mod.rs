@@ -1,6 +1,6 @@
 //! SSH to the hosts: one connection per host and account, strict host keys, bounded in time and bytes.
 //!
-//! Nothing above this module knows the SSH library. A command can only be sent with a [`Receipt`], which
+//! Nothing above this module knows the SSH library. A command can only be sent with a [receipt](crate::store::Receipt), which
 //! [`crate::store`] hands out for a written audit record: no record, no command.
 
 mod exec;

@@ -1,7 +1,7 @@
 //! Makes text of a host safe to hand on: for terminals, for browsers and for models.
 //!
-//! In this order: lossy UTF-8, terminal escapes and invisible characters out ([`controls`]), secrets out
-//! ([`secrets`]), markup that would load something from elsewhere defused, then the caps. Secrets go before the
+//! In this order: lossy UTF-8, terminal escapes and invisible characters out (`controls`), secrets out
+//! (`secrets`), markup that would load something from elsewhere defused, then the caps. Secrets go before the
 //! caps, so that no cut leaves half of one. Each step is linear in its input.
 
 mod controls;

@@ -1,0 +1,293 @@
+//! Rows of the protocol corpus that need the target's disk, by their ids, through the whole of `pra-run`. Signatures are made
+//! by the real `ssh-keygen`. For each refusal the action's mark must not be there.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at what it does not expect"
+)]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use grant::{Kind, Statement};
+use serde_json::Value;
+use target::{Paths, pra_run};
+
+/// A played target with one action, which makes a mark, and one approver.
+struct Played {
+    dir: tempfile::TempDir,
+    paths: Paths,
+}
+
+const NOW: i64 = 1_800_000_000;
+
+fn keygen(path: &Path) {
+    let status =
+        Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path).status().unwrap();
+    assert!(status.success());
+}
+
+/// 32 hexadecimal digits that differ for different ids.
+fn nonce(id: &str) -> String {
+    let text: String = id.bytes().map(|b| format!("{b:02x}")).collect();
+    format!("{text:0<32}")[..32].to_owned()
+}
+
+impl Played {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        for folder in ["etc/mcp-linux-infra/actions.d", "etc/ssh", "var/lib", "var/log"] {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        for key in ["alice", "host"] {
+            keygen(&dir.path().join(key));
+        }
+        let public = |key: &str| std::fs::read_to_string(dir.path().join(format!("{key}.pub"))).unwrap();
+        let etc = root.join("etc/mcp-linux-infra");
+        std::fs::write(etc.join("target.toml"), "host = \"web01\"\n").unwrap();
+        std::fs::write(etc.join("approvers"), format!("alice@example.org {}", public("alice"))).unwrap();
+        let mark = format!(
+            "name = \"mark\"\ntitle = \"t\"\ndescription = \"d\"\nrisk = \"low\"\n[params.n]\ntype = \"int:1..9\"\ndescription = \"d\"\n\
+             [[run]]\nargv = [\"touch\", \"{}{{n}}\"]\n[[verify]]\nargv = [\"test\", \"-e\", \"{}{{n}}\"]\n",
+            dir.path().join("mark").display(),
+            dir.path().join("mark").display()
+        );
+        std::fs::write(etc.join("actions.d/mark.toml"), mark).unwrap();
+        std::fs::write(root.join("etc/machine-id"), "0123456789abcdef0123456789abcdef\n").unwrap();
+        std::fs::write(root.join("etc/ssh/ssh_host_ed25519_key.pub"), public("host")).unwrap();
+        let paths = Paths::beneath(&root);
+        pra_run::initialise(&paths).unwrap();
+        Self { dir, paths }
+    }
+
+    fn at(&self, place: &str) -> PathBuf {
+        self.paths.root().join(place)
+    }
+
+    fn statement(&self, id: &str) -> Statement {
+        let facts = target::describe::facts(&self.paths).unwrap();
+        Statement {
+            v: 1,
+            proposal: format!("pr_{id}"),
+            tenant: "default".into(),
+            host: "web01".into(),
+            machine_id: facts.machine_id,
+            kind: Kind::Action,
+            action: "mark".into(),
+            params: [("n".to_owned(), "1".to_owned())].into(),
+            argv: Vec::new(),
+            plan: facts.plans["mark"].clone(),
+            policy: facts.policy,
+            rationale: "test".into(),
+            proposed_by: "assistant".into(),
+            not_before: NOW,
+            expires_at: NOW + 300,
+            nonce: nonce(id),
+        }
+    }
+
+    fn envelope(&self, statement: &Statement) -> Vec<u8> {
+        let bytes = statement.to_bytes();
+        let mut child = Command::new("ssh-keygen")
+            .args(["-q", "-Y", "sign", "-n", "pra-grant@mcp-linux-infra", "-f"])
+            .arg(self.dir.path().join("alice"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(&bytes).unwrap();
+        let armor = child.wait_with_output().unwrap().stdout;
+        session::envelope::join(&bytes, &[armor])
+    }
+
+    fn serve(&self, envelope: &[u8], now: i64) -> (u8, Value) {
+        let mut out = Vec::new();
+        let status = pra_run::serve(&self.paths, envelope, now, &mut out);
+        (status, serde_json::from_slice(&out).unwrap())
+    }
+
+    fn mark(&self, n: u8) -> PathBuf {
+        self.dir.path().join(format!("mark{n}"))
+    }
+
+    /// Hands over, expects this refusal, and that nothing ran.
+    fn refused(&self, envelope: &[u8], now: i64, code: &str) {
+        let _ = std::fs::remove_file(self.mark(1));
+        let (status, answer) = self.serve(envelope, now);
+        assert_eq!((status, answer["code"].as_str().unwrap()), (126, code), "{answer}");
+        assert!(!self.mark(1).exists() && !self.mark(2).exists(), "it ran: {answer}");
+    }
+
+    fn runs(&self, envelope: &[u8], now: i64) {
+        let (status, answer) = self.serve(envelope, now);
+        assert_eq!((status, answer["outcome"].as_str().unwrap()), (0, "succeeded"), "{answer}");
+        assert!(self.mark(1).exists());
+    }
+}
+
+#[test]
+fn grant_replay_01() {
+    let played = Played::new();
+    let envelope = played.envelope(&played.statement("a"));
+    played.runs(&envelope, NOW);
+    played.refused(&envelope, NOW, "nonce_seen");
+}
+
+#[test]
+fn grant_replay_02() {
+    let played = Played::new();
+    let envelope = played.envelope(&played.statement("a"));
+    let outcomes: Vec<(u8, Value)> = std::thread::scope(|scope| {
+        let tries: Vec<_> = (0..6).map(|_| scope.spawn(|| played.serve(&envelope, NOW))).collect();
+        tries.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert_eq!(outcomes.iter().filter(|(status, _)| *status == 0).count(), 1, "{outcomes:?}");
+    assert_eq!(outcomes.iter().filter(|(_, a)| a["code"] == "nonce_seen").count(), 5, "{outcomes:?}");
+}
+
+#[test]
+fn grant_replay_04() {
+    let played = Played::new();
+    let envelope = played.envelope(&played.statement("a"));
+    played.runs(&envelope, NOW);
+    let ledger = played.at("var/lib/mcp-linux-infra/ledger");
+    std::fs::remove_dir_all(&ledger).unwrap();
+    played.refused(&envelope, NOW, "ledger_missing");
+    std::fs::create_dir(&ledger).unwrap();
+    played.refused(&envelope, NOW, "ledger_missing");
+}
+
+#[test]
+fn grant_replay_05() {
+    let played = Played::new();
+    let ledger = played.at("var/lib/mcp-linux-infra/ledger");
+    let envelope = played.envelope(&played.statement("a"));
+    played.runs(&envelope, NOW);
+    // The snapshot is from before: the ledger knows nothing, but the grant's life is over.
+    for entry in std::fs::read_dir(&ledger).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    std::fs::write(ledger.join("clock"), "0\n").unwrap();
+    played.refused(&envelope, NOW + 300, "expired");
+}
+
+#[test]
+fn grant_replay_06() {
+    let played = Played::new();
+    let later = Statement { not_before: NOW + 600, expires_at: NOW + 900, ..played.statement("b") };
+    played.runs(&played.envelope(&later), NOW + 600);
+    let old = played.envelope(&played.statement("c"));
+    played.refused(&old, NOW, "clock_skew");
+    played.refused(&old, NOW + 590, "expired");
+}
+
+#[test]
+fn grant_binding_03() {
+    // What the client names on the command line is refused before stdin is read.
+    let played = Played::new();
+    for original in ["mark", "restart_unbound", "grant mark", ""] {
+        let invocation =
+            target::wrapper::Invocation { original: Some(original.into()), ..Default::default() };
+        let mut handed_over = false;
+        let status = target::pra_exec::main(&played.paths, &invocation, |_| {
+            handed_over = true;
+            0
+        });
+        assert!(status == 126 && !handed_over, "{original}");
+    }
+}
+
+#[test]
+fn grant_binding_04() {
+    let played = Played::new();
+    let other = Statement { tenant: "b".into(), ..played.statement("a") };
+    played.refused(&played.envelope(&other), NOW, "tenant_mismatch");
+}
+
+#[test]
+fn grant_binding_05() {
+    let played = Played::new();
+    let first = played.statement("a");
+    played.runs(&played.envelope(&first), NOW);
+    let second = Statement { nonce: nonce("z"), params: [("n".to_owned(), "2".to_owned())].into(), ..first };
+    played.refused(&played.envelope(&second), NOW, "proposal_seen");
+}
+
+#[test]
+fn grant_binding_13() {
+    // Bound is the machine, by its id and host key, whatever its name.
+    let played = Played::new();
+    let envelope = played.envelope(&played.statement("a"));
+    std::fs::write(played.at("etc/machine-id"), "ffffffffffffffffffffffffffffffff\n").unwrap();
+    played.refused(&envelope, NOW, "host_mismatch");
+}
+
+#[test]
+fn an_empty_or_missing_list_of_approvers_is_nobody() {
+    let played = Played::new();
+    let envelope = played.envelope(&played.statement("a"));
+    let approvers = played.at("etc/mcp-linux-infra/approvers");
+    std::fs::write(&approvers, "").unwrap();
+    played.refused(&envelope, NOW, "unknown_signer");
+    std::fs::remove_file(&approvers).unwrap();
+    played.refused(&envelope, NOW, "unknown_signer");
+}
+
+#[test]
+fn a_file_that_others_can_write_refuses_all() {
+    use std::os::unix::fs::PermissionsExt;
+    let played = Played::new();
+    let envelope = played.envelope(&played.statement("a"));
+    for file in ["approvers", "target.toml", "actions.d/mark.toml"] {
+        let path = played.at("etc/mcp-linux-infra").join(file);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        played.refused(&envelope, NOW, "config");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    played.runs(&envelope, NOW);
+}
+
+#[test]
+fn without_a_log_nothing_runs_and_with_one_every_run_is_chained() {
+    let played = Played::new();
+    let log = played.at("var/log/pra-run.log");
+    let aside = log.with_extension("aside");
+    std::fs::rename(&log, &aside).unwrap();
+    played.refused(&played.envelope(&played.statement("a")), NOW, "audit_unavailable");
+    std::fs::rename(&aside, &log).unwrap();
+    played.runs(&played.envelope(&played.statement("b")), NOW);
+    assert_eq!(ledger::file::verify(&log).unwrap().head.seq, 2);
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(
+        text.contains("\"event\":\"start\"")
+            && text.contains("alice@example.org")
+            && text.contains("\"event\":\"result\"")
+    );
+}
+
+#[test]
+fn parameters_are_typed_on_the_target_too() {
+    let played = Played::new();
+    for bad in ["0", "10", "-1", "1; touch x", "../2"] {
+        let statement =
+            Statement { params: [("n".to_owned(), bad.to_owned())].into(), ..played.statement("a") };
+        played.refused(&played.envelope(&statement), NOW, "bad_params");
+    }
+    let unknown = Statement { params: [("x".to_owned(), "1".to_owned())].into(), ..played.statement("a") };
+    played.refused(&played.envelope(&unknown), NOW, "bad_params");
+}
+
+#[test]
+fn a_threshold_of_the_targets_own_counts() {
+    let played = Played::new();
+    std::fs::write(
+        played.at("etc/mcp-linux-infra/target.toml"),
+        "host = \"web01\"\n[approval.actions.mark]\nmin = 2\n",
+    )
+    .unwrap();
+    played.refused(&played.envelope(&played.statement("a")), NOW, "too_few_approvers");
+}
