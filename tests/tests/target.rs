@@ -368,3 +368,39 @@ fn without_its_ledger_or_log_the_target_refuses_all() {
     assert_eq!(result(&said)["code"], "config", "{said:?}");
     assert_eq!(lab.hand_over("t1", &envelope()).exit, 0);
 }
+
+#[test]
+fn the_documented_way_without_a_server_works_as_it_is_written() {
+    let lab = Lab::get();
+    let dir = tempfile::tempdir().unwrap();
+    let grant = dir.path().join("grant.json");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/offline-grant.sh");
+    let ssh = format!(
+        "ip netns exec {}-ctl ssh -F none -o BatchMode=yes -o IdentitiesOnly=yes -o UserKnownHostsFile={} -i {}",
+        std::env::var("LAB_NAME").unwrap_or_else(|_| "mcplab".into()),
+        lab.file("known_hosts").display(),
+        lab.key("reader").display()
+    );
+    let account = format!("mcp-reader@{}", lab.address("t1"));
+    let mut draft = std::process::Command::new(script);
+    draft.args([&account, "rotate_logs", "logs are large", "config=labapp"]).env("SSH", ssh);
+    let made = run(&mut draft, b"");
+    assert_eq!(made.exit, 0, "{made:?}");
+    std::fs::write(&grant, &made.out).unwrap();
+    let mut keygen = std::process::Command::new("ssh-keygen");
+    keygen
+        .args(["-q", "-Y", "sign", "-n", "pra-grant@mcp-linux-infra", "-f"])
+        .arg(lab.key("alice"))
+        .arg(&grant);
+    assert_eq!(run(&mut keygen, b"").exit, 0);
+    let signature = std::fs::read(dir.path().join("grant.json.sig")).unwrap();
+    let envelope = [made.out.as_bytes(), &signature].concat();
+    let bundle = dir.path().join("bundle");
+    std::fs::write(&bundle, &envelope).unwrap();
+    let mut verify = std::process::Command::new(Lab::program());
+    verify.args(["grant", "verify"]).arg(&bundle).arg("--approvers").arg(lab.file("approvers"));
+    let verified = run(&mut verify, b"");
+    assert!(verified.exit == 0 && verified.out.contains("alice@example.org"), "{verified:?}");
+    let said = lab.hand_over("t1", &envelope);
+    assert_eq!((said.exit, &result(&said)["outcome"]), (0, &"succeeded".into()), "{said:?}");
+}

@@ -32,7 +32,11 @@ pub async fn run(keep: bool) -> anyhow::Result<()> {
     ));
     let config = place.write_config(server.port, &user)?;
     let story = Story { place: &place, show: &show, config: config.clone() };
-    let told = story.tell().await;
+    // Ctrl-C ends the story, not the cleaning up.
+    let told = tokio::select! {
+        told = story.tell() => told,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
     if keep && told.is_ok() {
         show.keep(&place, &config, &server);
         // The target stays until the person ends it.
