@@ -95,7 +95,7 @@ impl Form {
         }
         for item in &self.items {
             words.push(match item {
-                Item::Fixed(all) => all[0].clone(),
+                Item::Fixed(all) => all.join("|"),
                 Item::Operand { ty, min, max } => {
                     let name = placeholder(ty);
                     match (min, max) {
