@@ -121,8 +121,8 @@ impl Pass<'_> {
             self.url();
         } else if kind("xml") {
             self.keep_to(end);
-            let rest = &self.text[end..line_end(self.text, end)];
-            self.replace_to(end + rest.find('<').unwrap_or(rest.len()));
+            let rest = &self.text[end..];
+            self.replace_to(end + rest.find(['<', '\n']).unwrap_or(rest.len()));
         } else if kind("header") {
             self.keep_to(end);
             self.header(start);
@@ -159,13 +159,13 @@ impl Pass<'_> {
 
     /// The value of an HTTP header: to the end of the line, or to the quote that the header stands in.
     fn header(&mut self, name: usize) {
-        let line = &self.text[self.at..line_end(self.text, self.at)];
-        let own = line.chars().next().filter(|c| matches!(c, '"' | '\''));
+        let rest = &self.text[self.at..];
+        let own = rest.chars().next().filter(|c| matches!(c, '"' | '\''));
         let around = self.text[..name].chars().next_back().filter(|c| matches!(c, '"' | '\''));
         let (skip, len) = match (own, around) {
-            (Some(quote), _) => (1, closing(&line[1..], quote).unwrap_or(line.len() - 1)),
-            (None, Some(quote)) => (0, closing(line, quote).unwrap_or(line.len())),
-            (None, None) => (0, line.len()),
+            (Some(quote), _) => (1, to_quote(&rest[1..], quote)),
+            (None, Some(quote)) => (0, to_quote(rest, quote)),
+            (None, None) => (0, line_end(rest, 0)),
         };
         self.keep_to(self.at + skip);
         self.replace_to(self.at + len);
@@ -301,8 +301,7 @@ fn extent(rest: &str, in_query: bool) -> (usize, usize) {
     let plain =
         |text: &str| text.find(|c: char| c.is_whitespace() || (in_query && c == '&')).unwrap_or(text.len());
     if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) {
-        let inner = &rest[1..line_end(rest, 1)];
-        return (1, closing(inner, quote).unwrap_or(inner.len()));
+        return (1, to_quote(&rest[1..], quote));
     }
     let len = plain(rest);
     let scheme = ["bearer", "basic", "token"].iter().any(|s| rest[..len].eq_ignore_ascii_case(s));
@@ -312,14 +311,15 @@ fn extent(rest: &str, in_query: bool) -> (usize, usize) {
     }
 }
 
-/// The first quote that no backslash stands before.
-fn closing(inner: &str, quote: char) -> Option<usize> {
+/// How far it is to the first quote that no backslash stands before, or to the end of the line.
+fn to_quote(text: &str, quote: char) -> usize {
     let mut escaped = false;
-    inner.char_indices().find_map(|(i, c)| {
-        let closes = c == quote && !escaped;
-        escaped = c == '\\' && !escaped;
-        closes.then_some(i)
-    })
+    let end = text.char_indices().find(|(_, c)| {
+        let ends = *c == '\n' || (*c == quote && !escaped);
+        escaped = *c == '\\' && !escaped;
+        ends
+    });
+    end.map_or(text.len(), |(at, _)| at)
 }
 
 fn is_key_header(line: &str) -> bool {

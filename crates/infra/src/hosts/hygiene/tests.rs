@@ -216,6 +216,10 @@ fn output_hostile_16_floods_end_and_are_capped() {
         "token".repeat(200_000),
         "bearer ".repeat(140_000),
         "<secret".repeat(140_000),
+        "\"cookie: x\"".repeat(80_000),
+        "<token>x<".repeat(110_000),
+        "eyJaaaaaaaa".repeat(90_000),
+        "ab://x@".repeat(140_000),
     ];
     // Each is a megabyte that a quadratic search would sit on for minutes: the test runner's own limit is the judge.
     for flood in floods {
