@@ -68,7 +68,7 @@ impl Approve {
 /// Everything here is read from the bytes that get signed.
 fn show(preview: &Preview, signer: &Signer) -> Done {
     let s = &preview.statement;
-    let clean = |text: &str| crate::hosts::hygiene::clean(text.as_bytes()).text;
+    let clean = |text: &str| crate::hosts::hygiene::escaped(text.as_bytes());
     output::line(&format!("Proposal  {}", clean(&s.proposal)))?;
     output::line(&format!(
         "host      {} (tenant {}, machine {})",

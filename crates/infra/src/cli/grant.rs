@@ -77,7 +77,7 @@ fn show(file: &Path, json: bool) -> Done {
     if let Value::Object(fields) = &value {
         for (key, field) in fields {
             let text = field.as_str().map_or_else(|| field.to_string(), str::to_owned);
-            output::line(&format!("{key:<12} {}", crate::hosts::hygiene::clean(text.as_bytes()).text))?;
+            output::line(&format!("{key:<12} {}", crate::hosts::hygiene::escaped(text.as_bytes())))?;
         }
     }
     output::line(&format!(

@@ -63,7 +63,10 @@ async fn execute_ssh_command(
 ) -> Result<Reply<FromHost<CommandOutput>>, ToolError> {
     let host = host(&call, &arguments.host)?;
     let output = call.app.read(host, &arguments.command, &call.caller).await?;
-    let (stdout, stderr) = (hygiene::clean(&output.stdout), hygiene::clean(&output.stderr));
+    // A cut last line may hold half of a secret.
+    let stdout =
+        if output.truncated { hygiene::clean_cut(&output.stdout) } else { hygiene::clean(&output.stdout) };
+    let stderr = hygiene::clean(&output.stderr);
     let exit = output.exit.map_or_else(|| "unknown".to_owned(), |e| e.to_string());
     let mut text = format!("exit {exit}\n{}", stdout.text);
     if !stderr.text.is_empty() {
