@@ -9,7 +9,14 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+};
+
+/// The most bytes of stderr that are handed on; the rest is read and dropped, so that the program does not hang on it.
+const ERRORS: usize = 64 << 10;
+/// What stands in the place of the rest.
+const CUT: &[u8] = b"\n[stderr cut at 65536 bytes]\n";
 
 /// What to run.
 pub(crate) struct Program<'a> {
@@ -168,6 +175,7 @@ fn follow(
     let mut stderr = Pipe::new(child.stderr.take())?;
     let mut cap = Cap { bytes: program.bytes, lines: program.lines };
     let mut chunk = [0_u8; 16 << 10];
+    let mut errors = ERRORS;
     let mut cut = false;
     let mut ended = false;
     loop {
@@ -198,17 +206,29 @@ fn follow(
         }
         if err.has_room() {
             let size = stderr.read(&mut chunk);
-            err.take(&chunk[..size]);
+            let kept = size.min(errors);
+            err.take(&chunk[..kept]);
+            if kept < size && errors > 0 {
+                err.take(CUT);
+            }
+            errors -= kept;
         }
         if !out.flush() || !err.flush() || peer_gone(out) {
             return Ok(End::Gone);
         }
-        if !ended && child.try_wait().map_err(|e| e.to_string())?.is_some() {
+        if !ended && has_ended(child)? {
             ended = true;
             // What it has left running would keep the pipes open.
             let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
         }
     }
+}
+
+/// Looks without reaping: until [`run`] has killed the group for the last time, its number must belong to nobody else.
+fn has_ended(child: &Child) -> Result<bool, String> {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let found = waitid(WaitId::Pid(Pid::from_child(child)), look).map_err(|e| format!("wait: {e}"))?;
+    Ok(found.is_some())
 }
 
 /// Waits until something can be done, or the deadline.
@@ -330,5 +350,51 @@ mod tests {
         );
         assert_eq!(try_run(&["yes"], MINUTE, 1000, 2), (End::Output, "y\ny\n".into(), String::new()));
         assert_eq!(try_run(&["echo", "ab"], MINUTE, 3, 1).0, End::Exit(0));
+    }
+
+    #[test]
+    fn errors_are_bounded_too() {
+        let script = "yes x >&2 & sleep 2; echo done";
+        let argv: Vec<String> = ["sh", "-c", script].iter().map(|a| (*a).to_owned()).collect();
+        let (mut out, mut err) = (Sink::keep(1 << 20), Sink::keep(1 << 30));
+        let program = Program {
+            path: Path::new("/usr/bin/sh"),
+            argv: &argv,
+            home: "/nonexistent",
+            time: MINUTE,
+            bytes: 100,
+            lines: 10,
+        };
+        assert_eq!(run(&program, &mut out, &mut err).unwrap(), End::Exit(0));
+        assert_eq!(out.text(), "done\n");
+        assert!(err.text().len() <= (64 << 10) + 200, "{} bytes", err.text().len());
+    }
+
+    #[test]
+    fn a_peer_that_goes_away_ends_the_program() {
+        let (read, write) = std::io::pipe().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let mark = dir.path().join("pid");
+        let script = format!("echo $$ > '{}'; exec sleep 60", mark.display());
+        let argv: Vec<String> = ["sh".to_owned(), "-c".to_owned(), script].to_vec();
+        let program = Program {
+            path: Path::new("/usr/bin/sh"),
+            argv: &argv,
+            home: "/nonexistent",
+            time: MINUTE,
+            bytes: 100,
+            lines: 10,
+        };
+        let end = std::thread::scope(|scope| {
+            let runs = scope.spawn(|| run(&program, &mut Sink::peer(write.as_fd()), &mut Sink::keep(100)));
+            while !std::fs::read_to_string(&mark).unwrap_or_default().ends_with('\n') {
+                std::thread::yield_now();
+            }
+            drop(read);
+            runs.join().unwrap().unwrap()
+        });
+        assert_eq!(end, End::Gone);
+        let pid = std::fs::read_to_string(&mark).unwrap();
+        assert!(!Path::new("/proc").join(pid.trim()).exists());
     }
 }

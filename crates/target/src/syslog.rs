@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
 use crate::{Log, Paths};
 
@@ -19,6 +20,8 @@ pub(crate) fn write(paths: &Paths, program: &str, refused: bool, text: &str) -> 
             let line = format!("<{priority}>{program}[{pid}]: {text}");
             let fail = |e: std::io::Error| format!("{}: {e}", socket.display());
             let sender = UnixDatagram::unbound().map_err(fail)?;
+            // A log service that hangs must not hold a request for ever.
+            sender.set_write_timeout(Some(Duration::from_secs(5))).map_err(fail)?;
             sender.send_to(line.as_bytes(), socket).map_err(fail)?;
         }
         Log::File(path) => {
