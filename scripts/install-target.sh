@@ -98,7 +98,11 @@ chmod 644 "$ETC/target.toml"
 # --- the record of used grants and the log: root's alone ---
 install -d -o root -g root -m 755 "$LIB"
 install -d -o root -g root -m 700 "$LIB/ledger"
-[ -f "$LIB/ledger/clock" ] || { echo 0 > "$LIB/ledger/clock"; chmod 600 "$LIB/ledger/clock"; }
+if [ ! -f "$LIB/ledger/clock" ]; then
+  # A host that has run grants has lost the record of those used: grants from before now are refused from here on.
+  if [ -s "$LOG" ]; then date +%s > "$LIB/ledger/epoch"; chmod 600 "$LIB/ledger/epoch"; fi
+  echo 0 > "$LIB/ledger/clock"; chmod 600 "$LIB/ledger/clock"
+fi
 [ -f "$LOG" ] || install -o root -g root -m 640 /dev/null "$LOG"
 
 # --- sudo: one program, no arguments ---

@@ -291,3 +291,65 @@ fn a_threshold_of_the_targets_own_counts() {
     .unwrap();
     played.refused(&played.envelope(&played.statement("a")), NOW, "too_few_approvers");
 }
+
+#[test]
+fn a_time_that_was_seen_in_a_refusal_may_not_go_back_either() {
+    // The grant was never used, so no nonce refuses it: only the clock's highest reading does.
+    let played = Played::new();
+    let envelope = played.envelope(&played.statement("a"));
+    played.refused(&envelope, NOW + 1000, "expired");
+    played.refused(&envelope, NOW + 10, "clock_skew");
+}
+
+#[test]
+fn what_nobody_signed_moves_no_clock() {
+    let played = Played::new();
+    let statement = played.statement("a");
+    let forged = session::envelope::join(
+        &statement.to_bytes(),
+        &[b"-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n"],
+    );
+    let (status, _) = played.serve(&forged, NOW + 1000);
+    assert_eq!(status, 126);
+    played.runs(&played.envelope(&statement), NOW);
+}
+
+#[test]
+fn a_grant_from_before_the_record_was_made_anew_is_refused() {
+    // As install-target.sh makes it anew on a host that has run grants before: the used nonces are lost.
+    let played = Played::new();
+    let envelope = played.envelope(&played.statement("a"));
+    played.runs(&envelope, NOW);
+    let ledger = played.at("var/lib/mcp-linux-infra/ledger");
+    for entry in std::fs::read_dir(&ledger).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    std::fs::write(ledger.join("clock"), "0\n").unwrap();
+    std::fs::write(ledger.join("epoch"), format!("{}\n", NOW + 60)).unwrap();
+    played.refused(&envelope, NOW + 61, "ledger_missing");
+    let later = Statement { not_before: NOW + 61, expires_at: NOW + 300, ..played.statement("b") };
+    played.runs(&played.envelope(&later), NOW + 61);
+    std::fs::write(ledger.join("epoch"), "soon\n").unwrap();
+    let last = Statement { not_before: NOW + 61, expires_at: NOW + 300, ..played.statement("c") };
+    played.refused(&played.envelope(&last), NOW + 61, "ledger_missing");
+}
+
+#[test]
+fn much_output_does_not_push_the_outcome_out_of_the_log() {
+    let played = Played::new();
+    let text = std::fs::read_to_string(played.at("etc/mcp-linux-infra/actions.d/mark.toml")).unwrap();
+    let noise = "[[precheck]]\nargv = [\"seq\", \"100000\"]\n".repeat(8);
+    let (head, steps) = text.split_once("[[run]]").unwrap();
+    std::fs::write(
+        played.at("etc/mcp-linux-infra/actions.d/mark.toml"),
+        format!("{head}{noise}[[run]]{steps}"),
+    )
+    .unwrap();
+    let (status, answer) = played.serve(&played.envelope(&played.statement("a")), NOW);
+    assert_eq!(status, 0, "{answer}");
+    assert!(answer["steps"][0]["stdout"].as_str().unwrap().len() > 8 << 10, "the caller gets it whole");
+    let log = std::fs::read_to_string(played.at("var/log/pra-run.log")).unwrap();
+    let result: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    assert_eq!(result["data"]["outcome"], "succeeded", "{result}");
+    assert_eq!(result["data"]["steps"].as_array().unwrap().len(), 10);
+}

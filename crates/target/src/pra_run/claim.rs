@@ -42,6 +42,27 @@ impl Claims {
         text.trim().parse().map_err(|_| missing(format!("{}: not a time", path.display())))
     }
 
+    /// Refuses what is from before the record was made anew: its nonce may have been used. The `epoch` file, unix seconds,
+    /// is written by the installation when it makes a record on a host that has run grants before.
+    pub(super) fn check_epoch(&self, statement: &Statement) -> Result<(), Refusal> {
+        let path = self.dir.join("epoch");
+        let shown = path.display();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(missing(format!("{shown}: {e}"))),
+        };
+        let epoch: i64 = text.trim().parse().map_err(|_| missing(format!("{shown}: not a time")))?;
+        if statement.not_before >= epoch {
+            return Ok(());
+        }
+        let from = statement.not_before;
+        Err(missing(format!(
+            "the record of used grants was made anew at {epoch}; whether this grant, valid from {from}, was used before \
+             cannot be known: make a new one"
+        )))
+    }
+
     /// Claims the grant: whoever comes second finds it used. `seen` becomes the highest time.
     pub(super) fn claim(&self, statement: &Statement, seen: i64) -> Result<(), Refusal> {
         let text = format!("{} {}\n", statement.proposal, seen);
@@ -65,7 +86,7 @@ impl Claims {
     }
 
     /// Writes the highest time beside and puts it in place, so that there is always a whole one.
-    fn raise(&self, seen: i64) -> Result<(), Refusal> {
+    pub(super) fn raise(&self, seen: i64) -> Result<(), Refusal> {
         let path = self.dir.join("clock");
         let beside = self.dir.join(format!("clock.{}", std::process::id()));
         let fail = |e: std::io::Error| missing(format!("{}: {e}", path.display()));

@@ -21,7 +21,7 @@ use crate::{EXIT_REFUSED, Paths, describe, now_ms};
 
 pub use claim::initialise;
 
-use crate::answer::{Answer, refusal_json};
+use crate::answer::{Answer, StepResult, refusal_json};
 use claim::Claims;
 
 /// Refusals are recorded up to this size of the log: who floods it with wrong grants shall not fill the disk.
@@ -106,7 +106,8 @@ fn decide(paths: &Paths, bytes: &[u8], now: i64, proposal: &mut Option<String>) 
     };
     let threshold = std::cell::RefCell::new(threshold);
     let Verified { statement, approvals } =
-        grant::verify(&envelope, &approvers, &rules, |s| (threshold.borrow_mut())(s), now, high_water)?;
+        grant::verify(&envelope, &approvers, &rules, |s| (threshold.borrow_mut())(s), now, high_water)
+            .inspect_err(|refusal| remember(&claims, refusal, now))?;
 
     let plan = match statement.kind {
         Kind::Procedure => return Err(refuse(Code::UnknownAction, "this target runs no procedures")),
@@ -132,6 +133,7 @@ fn decide(paths: &Paths, bytes: &[u8], now: i64, proposal: &mut Option<String>) 
         return Err(refuse(Code::PolicyChanged, "the policy here is not the one that was signed"));
     }
 
+    claims.check_epoch(&statement)?;
     let log = open_log(paths)?;
     claims.claim(&statement, now.max(high_water))?;
     let persons: Vec<Value> = approvals
@@ -147,13 +149,40 @@ fn decide(paths: &Paths, bytes: &[u8], now: i64, proposal: &mut Option<String>) 
     Ok(execute(paths, &log, &statement, plan))
 }
 
+/// Keeps the time at which an approved grant was found to be over, so that setting the clock back does not revive it. What
+/// nobody has signed for this host never comes so far, and moves nothing.
+fn remember(claims: &Claims, refusal: &Refusal, now: i64) {
+    if refusal.code == Code::Expired
+        && let Err(e) = claims.raise(now)
+    {
+        eprintln!("pra-run: the highest time could not be recorded: {}", e.message);
+    }
+}
+
+/// Bytes of output that one record keeps of all steps; the caller gets more. A record that is too large would lose all
+/// but its beginning.
+const RECORDED: usize = 24 << 10;
+
+fn for_record(steps: &[StepResult]) -> Vec<StepResult> {
+    let each = RECORDED / (2 * steps.len().max(1));
+    let cut = |text: &str| {
+        let kept = &text[..text.floor_char_boundary(each)];
+        if kept.len() == text.len() {
+            kept.to_owned()
+        } else {
+            format!("{kept}[{} bytes in all]", text.len())
+        }
+    };
+    steps.iter().map(|s| StepResult { stdout: cut(&s.stdout), stderr: cut(&s.stderr), ..s.clone() }).collect()
+}
+
 fn execute(paths: &Paths, log: &FileLedger, statement: &Statement, plan: Plan<'_>) -> Answer {
     let run = match plan {
         Plan::Action(bound) => steps::run_action(paths, &bound),
         Plan::Command(permit) => steps::run_command(paths, &permit),
     };
     let result = json!({
-        "proposal": statement.proposal, "outcome": run.word, "code": run.code, "message": run.message, "steps": run.steps,
+        "proposal": statement.proposal, "outcome": run.word, "code": run.code, "message": run.message, "steps": for_record(&run.steps),
     });
     let audit = match log.append("result", &result, now_ms()) {
         Ok(head) => Some(json!(head)),
