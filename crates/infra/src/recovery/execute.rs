@@ -115,7 +115,7 @@ fn outcome(proposal: &Proposal, answer: Result<ExecOutput, SshError>) -> (State,
     };
     let stderr = crate::hosts::hygiene::clean(&output.stderr).text;
     let parsed: Option<Value> =
-        serde_json::from_slice(&output.stdout).ok().filter(|v: &Value| v["proposal"] == proposal.id.as_str());
+        serde_json::from_slice(&output.stdout).ok().filter(|v| is_ours(v, &proposal.id));
     let Some(result) = parsed.map(crate::hosts::hygiene::clean_json) else {
         let reason = format!("the target gave no result (exit {:?}): {}", output.exit, stderr.trim());
         return (
@@ -135,4 +135,31 @@ fn outcome(proposal: &Proposal, answer: Result<ExecOutput, SshError>) -> (State,
     let message = result["message"].as_str().unwrap_or_default();
     let reason = format!("{code}: {message}").trim_end_matches([':', ' ']).to_owned();
     (State::Failed, Some(reason), result)
+}
+
+/// Whether a result is about this proposal. What the target refuses before it reads the statement names none.
+fn is_ours(result: &Value, id: &str) -> bool {
+    result["proposal"] == id || (result["proposal"].is_null() && result["outcome"] == "refused")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_counts_only_for_its_own_proposal() {
+        assert!(is_ours(&json!({ "proposal": "pr_1", "outcome": "succeeded" }), "pr_1"));
+        assert!(is_ours(
+            &json!({ "proposal": null, "outcome": "refused", "code": "unknown_signer" }),
+            "pr_1"
+        ));
+        for other in [
+            json!({ "proposal": "pr_2", "outcome": "succeeded" }),
+            json!({ "proposal": null, "outcome": "succeeded" }),
+            json!({}),
+            json!([]),
+        ] {
+            assert!(!is_ours(&other, "pr_1"), "{other}");
+        }
+    }
 }
