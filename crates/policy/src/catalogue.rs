@@ -7,6 +7,19 @@ use crate::{Account, Judgement, Level, Permit, Risk, sha256_hex};
 
 include!(concat!(env!("OUT_DIR"), "/plugins.rs"));
 
+/// The form that comes nearest to a blocked line.
+#[derive(Debug, Clone)]
+pub struct Nearest<'a> {
+    /// The plugin that lists it.
+    pub plugin: &'a Plugin,
+    /// The form.
+    pub form: &'a Form,
+    /// The word that failed; `None` when something is missing at the end.
+    pub word: Option<String>,
+    /// Why it failed.
+    pub cause: String,
+}
+
 /// The policy: every plugin that is in force.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
@@ -97,25 +110,47 @@ impl Catalogue {
             Level::Auto => 1,
             Level::Manual => 2,
         });
-        let mut nearest: Option<(&Plugin, &Form, Misfit)> = None;
-        for (plugin, command, form) in found {
-            match form.fit(words) {
-                Ok(fit) => return permitted(line, plugin, command, form, fit),
-                Err(misfit) => {
-                    let nearer = nearest.as_ref().is_none_or(|(_, _, best)| misfit.fits > best.fits);
-                    if form.level != Level::Blocked && nearer {
-                        nearest = Some((plugin, form, misfit));
-                    }
-                }
+        for (plugin, command, form) in &found {
+            if let Ok(fit) = form.fit(words) {
+                return permitted(line, plugin, command, form, fit);
             }
         }
-        match nearest {
+        match self.nearest_form(words) {
             None => blocked(line, Risk::High, None, format!("{name} is not permitted")),
             Some((plugin, form, misfit)) => {
                 let reason = format!("{}; the nearest permitted form is: {}", misfit.cause, form.usage());
                 blocked(line, form.risk.max(Risk::Medium), Some(plugin), reason)
             }
         }
+    }
+
+    /// The form that most words of the line fit, blocked forms left out.
+    fn nearest_form(&self, words: &Words) -> Option<(&Plugin, &Form, Misfit)> {
+        let mut nearest: Option<(&Plugin, &Form, Misfit)> = None;
+        for plugin in &self.plugins {
+            for form in plugin.commands.iter().filter(|c| c.name == words[0]).flat_map(|c| &c.forms) {
+                if form.level == Level::Blocked {
+                    continue;
+                }
+                if let Err(misfit) = form.fit(words) {
+                    // Of equal ones the form that needs no person.
+                    let nearer = nearest.as_ref().is_none_or(|(_, best_form, best)| {
+                        (misfit.fits, best_form.level) > (best.fits, form.level)
+                    });
+                    if nearer {
+                        nearest = Some((plugin, form, misfit));
+                    }
+                }
+            }
+        }
+        nearest
+    }
+
+    /// For a line that no form permits: the form that comes nearest, and the word at which the line leaves it.
+    pub fn nearest(&self, line: &str) -> Option<Nearest<'_>> {
+        let words = lex(line).ok()?;
+        let (plugin, form, misfit) = self.nearest_form(&words)?;
+        Some(Nearest { plugin, form, word: words.get(misfit.fits).cloned(), cause: misfit.cause })
     }
 
     /// Judges every example and counter-example; what comes back is what is wrong.

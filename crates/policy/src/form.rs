@@ -166,6 +166,10 @@ fn placeholder(ty: &ValueType) -> String {
         ValueType::Pattern => "PATTERN".to_owned(),
         ValueType::Name => "NAME".to_owned(),
         ValueType::Set(words) | ValueType::Enum(words) => words.join("|"),
+        ValueType::Char => "CHARACTER".to_owned(),
+        ValueType::Ranges => "LIST".to_owned(),
+        ValueType::SortKey => "KEY".to_owned(),
+        ValueType::Sed | ValueType::Awk => "PROGRAM".to_owned(),
         ValueType::Format(_) => "FORMAT".to_owned(),
     }
 }

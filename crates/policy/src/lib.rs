@@ -8,6 +8,7 @@ mod catalogue;
 mod form;
 pub mod lex;
 pub mod plugin;
+mod program;
 pub mod types;
 mod unicode;
 
@@ -15,7 +16,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, Nearest};
 pub use form::Form;
 pub use plugin::{Command, Plugin, PluginError};
 

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::unicode;
+use crate::{program, unicode};
 
 /// The type of a value.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -53,6 +53,16 @@ pub enum ValueType {
     Set(Vec<String>),
     /// One word of the list.
     Enum(Vec<String>),
+    /// One printable ASCII character, to part fields.
+    Char,
+    /// Numbers and ranges of numbers separated by commas: `1,3-5,7-`.
+    Ranges,
+    /// A key of `sort -k`: `2,2n`.
+    SortKey,
+    /// A one-command sed program that can only print, delete, number, quit or replace.
+    Sed,
+    /// A one-rule awk program that can only print fields.
+    Awk,
     /// A format for output, of these directives only (`%n`, `{{.Names}}`).
     Format(Vec<String>),
 }
@@ -88,6 +98,11 @@ impl ValueType {
             Self::Set(words) => value.split(',').all(|w| words.iter().any(|x| x == w)),
             Self::Enum(words) => words.iter().any(|w| w == value),
             Self::Format(directives) => is_format(value, directives),
+            Self::Char => value.len() == 1 && value.bytes().all(|b| b == b' ' || b.is_ascii_graphic()),
+            Self::Ranges => program::is_ranges(value),
+            Self::SortKey => program::is_sort_key(value),
+            Self::Sed => program::is_sed(value),
+            Self::Awk => program::is_awk(value),
         };
         if ok { Ok(()) } else { Err(format!("expected {self}")) }
     }
@@ -115,6 +130,15 @@ impl fmt::Display for ValueType {
             Self::Name => f.write_str("a name"),
             Self::Set(words) => write!(f, "some of {}", words.join(",")),
             Self::Enum(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Char => f.write_str("one character"),
+            Self::Ranges => f.write_str("numbers or ranges such as 1,3-5"),
+            Self::SortKey => f.write_str("a sort key such as 2,2n"),
+            Self::Sed => f.write_str(
+                "one sed command of p, d, q, = with a line number, a range or /text/, or s/old/new/ with g, p, I or a number",
+            ),
+            Self::Awk => f.write_str(
+                "an awk program of one optional pattern (/text/, NR compared with a number, END) and one {print} of fields",
+            ),
             Self::Format(directives) => write!(f, "a format of {}", directives.join(" ")),
         }
     }
@@ -166,6 +190,11 @@ impl FromStr for ValueType {
             "name" => bare(Self::Name),
             "set" => list().map(Self::Set),
             "enum" => list().map(Self::Enum),
+            "char" => bare(Self::Char),
+            "ranges" => bare(Self::Ranges),
+            "sort-key" => bare(Self::SortKey),
+            "sed" => bare(Self::Sed),
+            "awk" => bare(Self::Awk),
             "format" => list().map(Self::Format),
             _ => Err(format!("{name:?} is no type")),
         }
