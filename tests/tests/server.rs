@@ -82,15 +82,14 @@ fn a_manual_command_is_proposed_signed_and_run_exactly() {
     let lab = Lab::get();
     let server = Server::new(&lab);
     let mut client = Client::start(&server, Era::Legacy);
+    let before = lab.must("t1", "systemctl show caddy -p MainPID --value");
     let refused =
         client.call("execute_ssh_command", &json!({ "host": "t1", "command": "systemctl restart caddy" }));
-    assert_eq!(refused["structuredContent"]["error"]["code"], "blocked", "{refused}");
-    let before = lab.must("t1", "systemctl show caddy -p MainPID --value");
-    let proposed = client.call(
-        "propose_pra_action",
-        &json!({ "host": "t1", "command": "systemctl restart caddy", "rationale": "test" }),
-    );
-    let id = proposed["structuredContent"]["proposal"]["id"].as_str().unwrap().to_owned();
+    // It is proposed instead of run, and the answer names the proposal.
+    let error = &refused["structuredContent"]["error"];
+    assert_eq!(error["code"], "approval_required", "{refused}");
+    let id = error["details"]["proposal"].as_str().unwrap().to_owned();
+    assert_eq!(lab.must("t1", "systemctl show caddy -p MainPID --value"), before, "nothing has run");
     assert_eq!(server.cli(&["approve", &id, "--key", lab.key("bob").to_str().unwrap(), "--yes"]).exit, 0);
     let done = client
         .call("execute_pra_action", &json!({ "host": "t1", "action": "command", "approval_token": id }));
@@ -117,6 +116,10 @@ fn every_looking_tool_answers_on_a_real_host() {
         ("verify_service", json!({ "host": "t1", "service": "caddy" }), "healthy"),
         ("execute_ssh_command", json!({ "host": "t1", "command": "uptime" }), "load average"),
         ("analyze_command", json!({ "command": "systemctl stop sshd" }), "blocked"),
+        ("list_command_plugins", json!({}), "monitoring"),
+        ("get_plugin_details", json!({ "plugin": "posix-text" }), "it writes files"),
+        ("search_commands", json!({ "query": "memory" }), "free"),
+        ("show_command_whitelist", json!({}), "uptime"),
         ("list_pra_actions", json!({}), "restart_unbound"),
         ("list_pending_actions", json!({}), "No proposal"),
     ] {

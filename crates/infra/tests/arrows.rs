@@ -22,15 +22,16 @@ const CRATES: &[(&str, &[&str])] = &[
 
 /// The server's modules and what each may use of the others.
 const MODULES: &[(&str, &[&str])] = &[
+    ("analysis", &[]),
     ("config", &[]),
     ("store", &[]),
     ("ssh", &["config", "store"]),
     ("hosts", &[]),
     ("app", &["config", "hosts", "ssh", "store"]),
     ("recovery", &["app", "config", "hosts", "ssh", "store"]),
-    ("mcp", &["app", "config", "hosts", "recovery", "store"]),
+    ("mcp", &["analysis", "app", "config", "hosts", "recovery", "store"]),
     ("demo", &["app", "config", "recovery", "ssh", "store"]),
-    ("cli", &["app", "config", "demo", "hosts", "mcp", "recovery", "store"]),
+    ("cli", &["analysis", "app", "config", "demo", "hosts", "mcp", "recovery", "store"]),
 ];
 
 /// Libraries that only some places may know.

@@ -3,9 +3,11 @@
 use std::io::BufRead;
 
 use clap::Subcommand;
-use policy::{Catalogue, Judgement, Level};
+use policy::Catalogue;
 use serde::Deserialize;
 use serde_json::json;
+
+use crate::analysis;
 
 use super::{Context, Done, Ended, output};
 
@@ -32,6 +34,9 @@ pub(super) enum PolicyCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Print the tables of docs/CATALOGUE.md
+        #[arg(long, conflicts_with = "json")]
+        markdown: bool,
     },
     /// Check that every example of every form is permitted and every counter-example is not
     Test {
@@ -50,25 +55,36 @@ impl PolicyCommand {
                 if let Some(host) = host {
                     app.host(host).map_err(Ended::usage)?;
                 }
-                check(&app.catalogue().judge(&line.join(" ")), *json)
+                check(app.catalogue(), &line.join(" "), *json)
             }
-            Self::List { json } => list(app.catalogue(), *json),
+            Self::List { markdown: true, .. } => output::line(tables(app.catalogue()).trim_end()),
+            Self::List { json, .. } => list(app.catalogue(), *json),
             Self::Test { json } => test(app.catalogue(), *json),
         }
     }
 }
 
-fn check(judged: &Judgement, json: bool) -> Done {
+fn check(catalogue: &Catalogue, line: &str, json: bool) -> Done {
+    let said = analysis::analyse(catalogue, line);
     if json {
-        output::json(judged)?;
+        output::json(&said)?;
     } else {
-        let form = judged.form.as_deref().unwrap_or("-");
-        output::line(&format!("{}  risk {}  form {form}\n{}", judged.verdict, judged.risk, judged.reason))?;
+        let form = said.form.as_deref().unwrap_or("-");
+        output::line(&format!("{}  risk {}  form {form}\n{}", said.verdict, said.risk, said.reason))?;
+        if !said.similar.is_empty() {
+            output::line(&format!("permitted and like it: {}", said.similar.join("; ")))?;
+        }
+        if said.verdict == "blocked" {
+            output::line(&format!("recommended: {}", said.recommendation.as_str()))?;
+        }
+        if let Some(text) = &said.suggested_plugin {
+            output::line(&format!("a plugin file to start from, for review:\n\n{text}"))?;
+        }
     }
-    match judged.verdict {
-        Level::Auto => Ok(()),
-        Level::Manual => Err(Ended::quiet(3)),
-        Level::Blocked => Err(Ended::quiet(4)),
+    match said.verdict.as_str() {
+        "auto" => Ok(()),
+        "manual" => Err(Ended::quiet(3)),
+        _ => Err(Ended::quiet(4)),
     }
 }
 
@@ -88,6 +104,33 @@ fn check_lines(catalogue: &Catalogue) -> Done {
         output::json(&catalogue.judge(&row.cmd))?;
     }
     Ok(())
+}
+
+/// The catalogue as Markdown: one table per plugin.
+fn tables(catalogue: &Catalogue) -> String {
+    let cell = |text: &str| text.replace('|', "\\|");
+    let mut text = String::from(
+        "# The catalogue of commands\n\nMade by `mcp-linux-infra policy list --markdown` from the files in `catalogue/plugins`; a test compares \
+         the two. What is not listed here does not run.\n",
+    );
+    for plugin in catalogue.plugins() {
+        text.push_str(&format!(
+            "\n## {}: {}\n\n| level | risk | form | for what, or why not | example |\n|---|---|---|---|---|\n",
+            plugin.name, plugin.title
+        ));
+        for form in plugin.commands.iter().flat_map(|c| &c.forms) {
+            let about = if form.reason.is_empty() { &form.title } else { &form.reason };
+            let example = form.examples.first().map_or_else(String::new, |e| format!("`{}`", cell(e)));
+            text.push_str(&format!(
+                "| {} | {} | `{}` | {} | {example} |\n",
+                form.level,
+                form.risk,
+                cell(&form.usage()),
+                cell(about)
+            ));
+        }
+    }
+    text
 }
 
 fn list(catalogue: &Catalogue, json: bool) -> Done {
@@ -117,4 +160,20 @@ fn test(catalogue: &Catalogue, json: bool) -> Done {
         output::line(&format!("{forms} forms, {} problem(s)", problems.len()))?;
     }
     if problems.is_empty() { Ok(()) } else { Err(Ended::quiet(1)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_catalogue_is_the_one_in_force() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/CATALOGUE.md");
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        let made = Catalogue::builtin().map(|c| tables(&c)).unwrap_or_default();
+        assert!(
+            written.trim_end() == made.trim_end(),
+            "run: cargo run -p mcp-linux-infra -- policy list --markdown > docs/CATALOGUE.md"
+        );
+    }
 }

@@ -1,10 +1,16 @@
 //! Single commands: what the policy says of them, and running those that it permits.
 
+use policy::Level;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::hosts::hygiene;
+use crate::analysis::{self, Analysis};
+
+use crate::config::Host;
+use crate::hosts::{Failure, hygiene};
 use crate::mcp::toolbox::{Call, LOOK, Reply, Tool, ToolError, tool};
+use crate::recovery::{self, Ask};
 
 use super::{FromHost, host, untrusted_text};
 
@@ -15,7 +21,7 @@ pub(super) fn tools() -> Vec<Tool> {
             "Run a read-only command",
             LOOK,
             "Runs one command line on a host, if the policy permits it without approval. No shell: no pipes, no redirection, no \
-             globs, no variables. Prefer the typed tools; use this for what they do not cover. analyze_command says beforehand \
+             globs, no variables. A line that needs approval is not run but proposed to a person. Prefer the typed tools; use this for what they do not cover. analyze_command says beforehand \
              what the policy thinks of a line.",
             execute_ssh_command,
         ),
@@ -24,7 +30,8 @@ pub(super) fn tools() -> Vec<Tool> {
             "Analyze a command",
             LOOK,
             "Says what the policy thinks of a command line, without running it: auto (runs at once), manual (needs a person's \
-             approval), blocked (never), with the reason.",
+             approval), blocked (never), with the reason, the word that failed, permitted commands like it and what an operator \
+             may do.",
             analyze_command,
         ),
     ]
@@ -37,6 +44,9 @@ struct Execute {
     host: String,
     /// The command line, for example `systemctl status unbound`.
     command: String,
+    /// For a command that needs approval: why it should run, for the person who decides.
+    #[serde(default)]
+    rationale: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -62,7 +72,21 @@ async fn execute_ssh_command(
     arguments: Execute,
 ) -> Result<Reply<FromHost<CommandOutput>>, ToolError> {
     let host = host(&call, &arguments.host)?;
-    let output = call.app.read(host, &arguments.command, &call.caller).await?;
+    if call.app.catalogue().judge(&arguments.command).verdict == Level::Manual {
+        return Err(propose(&call, host, arguments).await?);
+    }
+    let output = match call.app.read(host, &arguments.command, &call.caller).await {
+        Err(refused @ Failure::Blocked { .. }) => {
+            let said = analysis::analyse(call.app.catalogue(), &arguments.command);
+            let mut error = ToolError::from(refused);
+            if !said.similar.is_empty() {
+                error.message.push_str(&format!("; permitted and like it: {}", said.similar.join("; ")));
+            }
+            error.details = json!({ "analysis": said });
+            return Err(error);
+        }
+        output => output?,
+    };
     // A cut last line may hold half of a secret.
     let stdout =
         if output.truncated { hygiene::clean_cut(&output.stdout) } else { hygiene::clean(&output.stdout) };
@@ -85,6 +109,24 @@ async fn execute_ssh_command(
     Ok(Reply { text: untrusted_text(host, &text), data: FromHost::new(host, data) })
 }
 
+/// Puts a manual command before a person instead of running it; what comes back is the refusal that names the proposal.
+async fn propose(call: &Call, host: &Host, arguments: Execute) -> Result<ToolError, ToolError> {
+    let why = arguments.rationale.unwrap_or_else(|| "asked for without a reason".to_owned());
+    let proposal =
+        recovery::propose(&call.app, host, &Ask::Command(arguments.command), &why, &call.caller).await?;
+    let mut error = ToolError::new(
+        "approval_required",
+        format!(
+            "nothing has run: this command needs a person's approval. It is proposed as {id}; a person reviews and signs it with \
+             `mcp-linux-infra approve {id}`, then call execute_pra_action(host={}, action=command, approval_token={id})",
+            host.name,
+            id = proposal.id
+        ),
+    );
+    error.details = json!({ "proposal": proposal.id });
+    Ok(error)
+}
+
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Analyze {
@@ -95,47 +137,22 @@ struct Analyze {
     host: Option<String>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-struct Analysis {
-    line: String,
-    /// auto, manual or blocked.
-    verdict: String,
-    /// low, medium, high or critical.
-    risk: String,
-    category: String,
-    /// The family of commands that covers it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    plugin: Option<String>,
-    /// The permitted shape that it has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    form: Option<String>,
-    /// The words as they would run.
-    argv: Vec<String>,
-    /// The account that would run it.
-    account: String,
-    reason: String,
-}
-
 async fn analyze_command(call: Call, arguments: Analyze) -> Result<Reply<Analysis>, ToolError> {
     if let Some(name) = &arguments.host {
         host(&call, name)?;
     }
-    let judged = call.app.catalogue().judge(&arguments.command);
-    let data = Analysis {
-        verdict: judged.verdict.to_string(),
-        risk: judged.risk.to_string(),
-        category: judged.category,
-        plugin: judged.plugin,
-        form: judged.form,
-        argv: judged.argv,
-        account: judged.account.to_string(),
-        reason: judged.reason,
-        line: judged.line,
-    };
-    let next = match data.verdict.as_str() {
-        "auto" => "execute_ssh_command runs it",
-        "manual" => "propose_pra_action with `command` proposes it to a person",
-        _ => "there is no way to run it",
-    };
-    Ok(Reply { text: format!("{} ({} risk): {}. {next}.", data.verdict, data.risk, data.reason), data })
+    let data = analysis::analyse(call.app.catalogue(), &arguments.command);
+    let mut text = format!("{} ({} risk): {}.", data.verdict, data.risk, data.reason);
+    text.push_str(match data.verdict.as_str() {
+        "auto" => " execute_ssh_command runs it.",
+        "manual" => " propose_pra_action with `command` proposes it to a person.",
+        _ => " There is no way to run it.",
+    });
+    if !data.similar.is_empty() {
+        text.push_str(&format!("\nPermitted and like it: {}", data.similar.join("; ")));
+    }
+    if data.verdict == "blocked" {
+        text.push_str(&format!("\nFor the operator: {}", data.recommendation.as_str()));
+    }
+    Ok(Reply { data, text })
 }

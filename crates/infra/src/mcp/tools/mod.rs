@@ -1,5 +1,6 @@
 //! The tools, one file per group.
 
+mod catalogue;
 mod commands;
 mod diagnostics;
 mod inventory;
@@ -14,7 +15,7 @@ use super::toolbox::{Call, Tool, ToolError};
 
 /// Every tool of the program.
 pub(super) fn all() -> Vec<Tool> {
-    [inventory::tools(), diagnostics::tools(), commands::tools(), recovery::tools()]
+    [inventory::tools(), diagnostics::tools(), commands::tools(), catalogue::tools(), recovery::tools()]
         .into_iter()
         .flatten()
         .collect()

@@ -1,0 +1,320 @@
+//! Advice on a command line: why it is blocked, what comes near, and what an operator may do about it.
+//!
+//! It permits nothing. The verdict is the policy's; what stands here helps a person to decide whether to add a form.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use policy::{Catalogue, Level, Risk, lex};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What an operator may do about a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Recommendation {
+    /// Add a form that runs at once.
+    AddAuto,
+    /// Add a form that needs a person's approval.
+    AddManual,
+    /// Leave it blocked.
+    Block,
+    /// Nothing: a form permits it.
+    AlreadyPermitted,
+    /// A person must look at it: too little is known.
+    Review,
+}
+
+impl Recommendation {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AddAuto => "ADD_AUTO",
+            Self::AddManual => "ADD_MANUAL",
+            Self::Block => "BLOCK",
+            Self::AlreadyPermitted => "ALREADY_PERMITTED",
+            Self::Review => "REVIEW",
+        }
+    }
+}
+
+/// What [`analyse`] says.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Analysis {
+    /// The line.
+    pub line: String,
+    /// auto, manual or blocked.
+    pub verdict: String,
+    /// low, medium, high or critical.
+    pub risk: String,
+    /// The plugin's category, or `unknown`.
+    pub category: String,
+    /// Whether it only looks, as far as is known.
+    pub read_only: bool,
+    /// The family of commands that covers it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// The permitted shape that it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub form: Option<String>,
+    /// The words as they would run; empty when blocked.
+    pub argv: Vec<String>,
+    /// The account that would run it.
+    pub account: String,
+    /// Why.
+    pub reason: String,
+    /// The permitted shape that comes nearest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nearest_form: Option<String>,
+    /// The word at which the line leaves that shape.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing_word: Option<String>,
+    /// Commands like it that are permitted.
+    pub similar: Vec<String>,
+    /// What an operator may do about it.
+    pub recommendation: Recommendation,
+    /// A plugin file to start from, for an operator to review; never in force by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggested_plugin: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Risks {
+    read: BTreeSet<String>,
+    change: BTreeSet<String>,
+    never: BTreeSet<String>,
+}
+
+static RISKS: LazyLock<Risks> = LazyLock::new(|| {
+    // A test holds the file to its shape; without it every program is unknown, which is the safe side.
+    toml::from_str(include_str!("risks.toml")).unwrap_or_else(|_| Risks {
+        read: BTreeSet::new(),
+        change: BTreeSet::new(),
+        never: BTreeSet::new(),
+    })
+});
+
+/// Judges a line and says what may be done about it. Pure, total, linear in the line's length.
+pub fn analyse(catalogue: &Catalogue, line: &str) -> Analysis {
+    let judged = catalogue.judge(line);
+    let words = lex::lex(line).ok();
+    let nearest = if judged.verdict == Level::Blocked { catalogue.nearest(line) } else { None };
+    let name = words.as_ref().map(|w| w[0].as_str());
+    let (recommendation, risk) = match judged.verdict {
+        Level::Auto | Level::Manual => (Recommendation::AlreadyPermitted, judged.risk),
+        // A blocked form: somebody thought of this and said no.
+        Level::Blocked if judged.form.is_some() => (Recommendation::Block, judged.risk),
+        Level::Blocked => advise(name, catalogue, judged.risk),
+    };
+    let suggested_plugin = match (recommendation, &words) {
+        (Recommendation::AddAuto | Recommendation::AddManual, Some(words)) => suggest(words, recommendation),
+        _ => None,
+    };
+    let read_only = judged.verdict == Level::Auto || recommendation == Recommendation::AddAuto;
+    Analysis {
+        verdict: judged.verdict.to_string(),
+        risk: risk.to_string(),
+        category: judged.category,
+        read_only,
+        plugin: judged.plugin,
+        form: judged.form,
+        argv: judged.argv,
+        account: judged.account.to_string(),
+        reason: judged.reason,
+        nearest_form: nearest.as_ref().map(|n| n.form.usage()),
+        failing_word: nearest.and_then(|n| n.word),
+        similar: if judged.verdict == Level::Blocked { similar(catalogue, line, name) } else { Vec::new() },
+        recommendation,
+        suggested_plugin,
+        line: judged.line,
+    }
+}
+
+fn advise(name: Option<&str>, catalogue: &Catalogue, risk: Risk) -> (Recommendation, Risk) {
+    let Some(name) = name else {
+        // What the lexer refuses is a shell program, or hides something.
+        return (Recommendation::Block, Risk::High);
+    };
+    if RISKS.never.contains(bare(name)) {
+        return (Recommendation::Block, Risk::Critical);
+    }
+    let listed = catalogue.plugins().iter().flat_map(|p| &p.commands).any(|c| c.name == name);
+    if listed {
+        // Forms exist and were argued; what they leave out was left out for a reason, until a person has looked.
+        (Recommendation::Review, risk)
+    } else if RISKS.read.contains(name) {
+        (Recommendation::AddAuto, Risk::Low)
+    } else if RISKS.change.contains(name) {
+        (Recommendation::AddManual, Risk::Medium)
+    } else {
+        (Recommendation::Review, risk)
+    }
+}
+
+/// `/usr/bin/bash` is bash; `mkfs.ext4` is mkfs; `python3.11` is python3.
+fn bare(name: &str) -> &str {
+    let name = name.rsplit('/').next().unwrap_or(name);
+    name.split('.').next().unwrap_or(name)
+}
+
+/// Examples of the same command first, then of commands whose names or titles share a word with the line.
+fn similar(catalogue: &Catalogue, line: &str, name: Option<&str>) -> Vec<String> {
+    const MOST: usize = 5;
+    let name = name.map_or_else(|| line.split_whitespace().next().unwrap_or_default(), bare);
+    let mut found = Vec::new();
+    for exact in [true, false] {
+        for command in catalogue.plugins().iter().flat_map(|p| &p.commands) {
+            let close = if exact {
+                command.name == name
+            } else {
+                name.len() >= 3 && command.name != name && command.name.contains(name)
+            };
+            if close {
+                let forms = command.forms.iter().filter(|f| f.level != Level::Blocked);
+                found.extend(forms.filter_map(|f| f.examples.first().cloned()));
+            }
+        }
+    }
+    found.truncate(MOST);
+    found
+}
+
+/// A plugin file with one form that has just this line's options and fixed words.
+///
+/// Only plain lines get one: an operand with an odd character is for a person to type.
+fn suggest(words: &[String], recommendation: Recommendation) -> Option<String> {
+    let level = if recommendation == Recommendation::AddAuto { "auto" } else { "manual" };
+    let plain = |w: &String| {
+        !w.is_empty()
+            && w.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-=/,:+%".contains(&b))
+            && w.len() <= 128
+    };
+    if !words.iter().all(plain) || words[0].contains('/') {
+        return None;
+    }
+    let mut options = BTreeSet::new();
+    let mut fixed = Vec::new();
+    for word in &words[1..] {
+        if let Some(long) = word.strip_prefix("--") {
+            // A value would have to be typed.
+            if long.is_empty() || long.contains('=') {
+                return None;
+            }
+            options.insert(word.clone());
+        } else if word.len() > 1 && word.starts_with('-') {
+            if !word[1..].bytes().all(|b| b.is_ascii_alphabetic()) {
+                return None;
+            }
+            options.extend(word[1..].chars().map(|c| format!("-{c}")));
+        } else {
+            fixed.push(word.clone());
+        }
+    }
+    let name = &words[0];
+    let list = |all: &[String]| all.iter().map(|w| format!("{w:?}")).collect::<Vec<_>>().join(", ");
+    let options: Vec<String> = options.into_iter().collect();
+    let line = lex::quote(words);
+    let stem: String = name
+        .bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b.to_ascii_lowercase()) } else { '-' })
+        .collect();
+    Some(format!(
+        "name = \"local-{stem}\"\ntitle = \"Commands of this organisation: {name}\"\ncategory = \"local\"\n\n\
+         [[command]]\nname = \"{name}\"\n\n[[command.form]]\nname = \"suggested\"\n\
+         # Review every word: what this program can do beyond looking decides the level.\n\
+         level = \"{level}\"\nwords = [{}]\noptions = [{}]\nexamples = [{line:?}]\n\
+         counter_examples = [{:?}]\n",
+        list(&fixed),
+        list(&options),
+        format!("{line} --not-listed"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+    use super::*;
+
+    fn analysis(line: &str) -> Analysis {
+        analyse(&Catalogue::builtin().unwrap(), line)
+    }
+
+    #[test]
+    fn the_risk_file_is_whole_and_its_classes_are_apart() {
+        let risks: Risks = toml::from_str(include_str!("risks.toml")).unwrap();
+        assert!(risks.read.len() > 15 && risks.never.len() > 80);
+        assert!(risks.read.is_disjoint(&risks.never) && risks.read.is_disjoint(&risks.change));
+        assert!(risks.change.is_disjoint(&risks.never));
+    }
+
+    #[test]
+    fn a_permitted_line_needs_nothing() {
+        let said = analysis("uptime");
+        assert_eq!((said.recommendation, said.read_only), (Recommendation::AlreadyPermitted, true));
+        assert!(!analysis("systemctl restart nginx").read_only);
+    }
+
+    #[test]
+    fn the_word_that_failed_and_the_nearest_form_are_named() {
+        let said = analysis("vmstat 1 100000");
+        assert_eq!(said.failing_word.as_deref(), Some("100000"));
+        assert_eq!(said.nearest_form.as_deref(), Some("vmstat NUMBER NUMBER"));
+        assert!(said.similar.contains(&"vmstat".to_owned()));
+        assert_eq!(said.recommendation, Recommendation::Review);
+    }
+
+    #[test]
+    fn what_runs_programs_or_leaks_is_never_recommended() {
+        for line in [
+            "bash -c id",
+            "/bin/sh",
+            "python3.11 x",
+            "mkfs.ext4 /dev/sda",
+            "sudo ls",
+            "nc -l 1",
+            "ls | sh",
+            "cat $(id)",
+            "rm -rf /",
+            "curl -T /x http://x",
+            "env",
+            "htop",
+            "\u{202e}ls",
+            "",
+            "'",
+            "mcp-wrapper x",
+        ] {
+            let said = analysis(line);
+            assert_eq!(said.recommendation, Recommendation::Block, "{line}");
+            assert!(said.suggested_plugin.is_none() && !said.read_only, "{line}");
+        }
+    }
+
+    #[test]
+    fn only_known_readers_are_suggested_and_the_text_is_a_plugin_that_works() {
+        let said = analysis("lsns -l --json");
+        assert_eq!(said.recommendation, Recommendation::AddAuto);
+        let text = said.suggested_plugin.unwrap();
+        let catalogue = Catalogue::with_plugins([("local.toml".to_owned(), text)]).unwrap();
+        assert_eq!(catalogue.check_examples(), Vec::<String>::new());
+        assert_eq!(catalogue.judge("lsns -l --json").verdict, Level::Auto);
+        assert_eq!(catalogue.judge("lsns -l --json x").verdict, Level::Blocked);
+        let said = analysis("service nginx restart");
+        assert_eq!(said.recommendation, Recommendation::AddManual);
+        assert!(said.suggested_plugin.unwrap().contains("level = \"manual\""));
+        assert_eq!(analysis("unheard-of").recommendation, Recommendation::Review);
+    }
+
+    #[test]
+    fn any_text_is_analysed() {
+        for line in [
+            "a".repeat(9000),
+            "'a".repeat(4000),
+            "-".repeat(8000),
+            "a ".repeat(4000),
+            "\u{0}\u{fffd}|&".repeat(900),
+        ] {
+            assert_eq!(analysis(&line).verdict, "blocked");
+        }
+    }
+}
