@@ -88,7 +88,11 @@ impl Form {
     pub fn usage(&self) -> String {
         let mut words = vec![self.command.clone()];
         for option in &self.require {
-            words.push(self.options[*option].names[0].clone());
+            let option = &self.options[*option];
+            words.push(option.names[0].clone());
+            if let OptionValue::Required(ty) = &option.value {
+                words.push(placeholder(ty));
+            }
         }
         if self.any {
             words.push("...".to_owned());
@@ -165,7 +169,13 @@ fn placeholder(ty: &ValueType) -> String {
         ValueType::Priority => "PRIORITY".to_owned(),
         ValueType::Pattern => "PATTERN".to_owned(),
         ValueType::Name => "NAME".to_owned(),
+        // A long list would hide the shape.
+        ValueType::Set(words) | ValueType::Enum(words) if words.len() > 8 => {
+            format!("{}|…", words[..8].join("|"))
+        }
         ValueType::Set(words) | ValueType::Enum(words) => words.join("|"),
+        ValueType::Endpoint => "HOST:PORT".to_owned(),
+        ValueType::Object(_) => "KIND/NAME".to_owned(),
         ValueType::Char => "CHARACTER".to_owned(),
         ValueType::Ranges => "LIST".to_owned(),
         ValueType::SortKey => "KEY".to_owned(),

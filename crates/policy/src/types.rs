@@ -53,6 +53,10 @@ pub enum ValueType {
     Set(Vec<String>),
     /// One word of the list.
     Enum(Vec<String>),
+    /// A host name or IPv4 address, a colon and a port.
+    Endpoint,
+    /// A Kubernetes object, `KIND/NAME`, of these kinds.
+    Object(Vec<String>),
     /// One printable ASCII character, to part fields.
     Char,
     /// Numbers and ranges of numbers separated by commas: `1,3-5,7-`.
@@ -98,6 +102,12 @@ impl ValueType {
             Self::Set(words) => value.split(',').all(|w| words.iter().any(|x| x == w)),
             Self::Enum(words) => words.iter().any(|w| w == value),
             Self::Format(directives) => is_format(value, directives),
+            Self::Endpoint => value
+                .rsplit_once(':')
+                .is_some_and(|(host, port)| !host.contains(':') && is_host(host) && bounded(port, 1, 65535)),
+            Self::Object(kinds) => value
+                .split_once('/')
+                .is_some_and(|(kind, name)| kinds.iter().any(|k| k == kind) && token(name, "._-", 253)),
             Self::Char => value.len() == 1 && value.bytes().all(|b| b == b' ' || b.is_ascii_graphic()),
             Self::Ranges => program::is_ranges(value),
             Self::SortKey => program::is_sort_key(value),
@@ -130,6 +140,8 @@ impl fmt::Display for ValueType {
             Self::Name => f.write_str("a name"),
             Self::Set(words) => write!(f, "some of {}", words.join(",")),
             Self::Enum(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Endpoint => f.write_str("a host and a port, HOST:PORT"),
+            Self::Object(kinds) => write!(f, "KIND/NAME of a kind {}", kinds.join(", ")),
             Self::Char => f.write_str("one character"),
             Self::Ranges => f.write_str("numbers or ranges such as 1,3-5"),
             Self::SortKey => f.write_str("a sort key such as 2,2n"),
@@ -190,6 +202,8 @@ impl FromStr for ValueType {
             "name" => bare(Self::Name),
             "set" => list().map(Self::Set),
             "enum" => list().map(Self::Enum),
+            "endpoint" => bare(Self::Endpoint),
+            "object" => list().map(Self::Object),
             "char" => bare(Self::Char),
             "ranges" => bare(Self::Ranges),
             "sort-key" => bare(Self::SortKey),
@@ -368,6 +382,8 @@ mod tests {
             ("enum:json|short", "json"),
             ("format:%n|%s", "%n: %s"),
             ("format:{{.Names}}", "{{.Names}} x"),
+            ("endpoint", "example.com:443"),
+            ("object:deploy|pod", "deploy/web"),
             ("format:+|%Y", "+%Y"),
             ("format:name=|id=", "name=web"),
         ] {
@@ -412,6 +428,12 @@ mod tests {
             ("format:%n", "\\n"),
             ("format:+|%Y", "01010000"),
             ("format:+|%Y", "%Y"),
+            ("endpoint", "example.com"),
+            ("endpoint", "/run/x:1"),
+            ("endpoint", "::1:443"),
+            ("object:deploy", "secret/x"),
+            ("object:deploy", "deploy"),
+            ("object:deploy", "deploy/x/y"),
             ("user", "-root"),
             ("unit", ""),
             ("name", "a b"),

@@ -63,10 +63,8 @@ fn useful_rows_are_permitted() {
             missed.entry(&row.expect).or_default().push(format!("{} ({})", row.cmd, judged.reason));
         }
     }
-    for (expect, lines) in &missed {
-        println!("{} of {expect} rows are not {expect} yet:\n  {}", lines.len(), lines.join("\n  "));
-    }
-    let share = |expect: &str, all: usize| missed.get(expect).map_or(0, Vec::len) * 100 / all;
-    assert!(share("allow", allow) <= 20, "more than a fifth of the useful rows are blocked");
-    assert!(share("manual", manual) <= 30, "too many manual rows are blocked");
+    let text: Vec<String> =
+        missed.iter().map(|(expect, lines)| format!("not {expect}:\n  {}", lines.join("\n  "))).collect();
+    assert!(allow > 70 && manual > 10, "the corpus was read");
+    assert!(missed.is_empty(), "{}", text.join("\n"));
 }
