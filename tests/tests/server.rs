@@ -120,6 +120,8 @@ fn every_looking_tool_answers_on_a_real_host() {
         ("get_plugin_details", json!({ "plugin": "posix-text" }), "it writes files"),
         ("search_commands", json!({ "query": "memory" }), "free"),
         ("show_command_whitelist", json!({}), "uptime"),
+        ("get_learning_suggestions", json!({}), "No blocked command"),
+        ("get_learning_stats", json!({}), "shape"),
         ("list_pra_actions", json!({}), "restart_unbound"),
         ("list_pending_actions", json!({}), "No proposal"),
     ] {

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use crate::config::{Config, ConfigError, Host};
 use crate::hosts::{Failure, Output, Reader, Remedies};
+use crate::learning;
 use crate::ssh::{Account, Pool, SshError};
-use crate::store::{Audit, Receipt, Store, StoreError};
+use crate::store::{Audit, Receipt, Store, StoreError, now_ms};
 
 /// Everything a tool call or a subcommand needs. Cheap to share; the database is opened when first used.
 #[derive(Debug)]
@@ -102,6 +103,9 @@ impl App {
             self.audit(&Audit { event: "blocked", data: with(subject, "reason", &judged.reason) })
                 .await
                 .map_err(|e| audit_failure(&e))?;
+            if judged.verdict == Level::Blocked {
+                self.learn(host, line, caller).await;
+            }
             return Err(refusal(&judged));
         }
         let receipt =
@@ -122,6 +126,21 @@ impl App {
             truncated: output.truncated,
             ms: output.ms,
         })
+    }
+
+    /// Counts a blocked line by its shape. The audit record stands already, so a failure here is only logged.
+    async fn learn(&self, host: &Host, line: &str, caller: &str) {
+        let Some(seen) = learning::seen(line) else { return };
+        let (host, caller) = (host.name.to_string(), caller.to_owned());
+        let recorded = self
+            .blocking(move |store| {
+                let now = now_ms() / 1000;
+                store.record_blocked(&seen.shape, &seen.command, &seen.example, &host, &caller, now)
+            })
+            .await;
+        if let Err(e) = recorded {
+            tracing::warn!("a blocked command was not counted: {e}");
+        }
     }
 
     /// Which action mends what, from the actions' own files.
@@ -229,5 +248,25 @@ mod tests {
         let line = line_of(&words);
         let back = policy::lex::lex(&line).unwrap();
         assert_eq!(back.iter().map(String::as_str).collect::<Vec<_>>(), words);
+    }
+
+    #[tokio::test]
+    async fn a_blocked_line_is_counted_without_its_operands_and_a_manual_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = crate::config::Environment::from([("HOME", dir.path().to_str().unwrap())]);
+        let file = dir.path().join("c.toml");
+        std::fs::write(&file, "[[hosts]]\nname = \"web01\"\n").unwrap();
+        let app = App::new(Config::load(Some(&file), &env).unwrap()).unwrap();
+        let host = app.host("web01").unwrap();
+        for line in ["frob --password=hunter2 one", "frob --password=x two", "systemctl restart nginx"] {
+            assert!(matches!(app.read(host, line, "me").await, Err(Failure::Blocked { .. })), "{line}");
+        }
+        let rows = app.store().unwrap().blocked_commands(1, 0, i64::MAX).unwrap();
+        let [row] = rows.as_slice() else { panic!("{rows:?}") };
+        assert_eq!((row.shape.as_str(), row.count), ("frob --password WORD", 2));
+        assert_eq!(
+            (row.hosts.as_slice(), row.callers.as_slice()),
+            (&["web01".into()][..], &["me".into()][..])
+        );
     }
 }

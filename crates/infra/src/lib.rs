@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod hosts;
+pub mod learning;
 pub mod mcp;
 pub mod recovery;
 pub mod ssh;

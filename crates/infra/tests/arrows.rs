@@ -27,11 +27,12 @@ const MODULES: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("ssh", &["config", "store"]),
     ("hosts", &[]),
-    ("app", &["config", "hosts", "ssh", "store"]),
+    ("learning", &["analysis", "hosts", "store"]),
+    ("app", &["config", "hosts", "learning", "ssh", "store"]),
     ("recovery", &["app", "config", "hosts", "ssh", "store"]),
-    ("mcp", &["analysis", "app", "config", "hosts", "recovery", "store"]),
+    ("mcp", &["analysis", "app", "config", "hosts", "learning", "recovery", "store"]),
     ("demo", &["app", "config", "recovery", "ssh", "store"]),
-    ("cli", &["analysis", "app", "config", "demo", "hosts", "mcp", "recovery", "store"]),
+    ("cli", &["analysis", "app", "config", "demo", "hosts", "learning", "mcp", "recovery", "store"]),
 ];
 
 /// Libraries that only some places may know.

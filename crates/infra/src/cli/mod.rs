@@ -8,6 +8,7 @@ mod demo;
 mod docs;
 mod grant;
 mod hosts;
+mod learn;
 mod output;
 mod policy;
 mod proposals;
@@ -49,6 +50,9 @@ enum Command {
     /// The command policy
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// What callers asked for and the policy blocked
+    #[command(subcommand)]
+    Learn(learn::LearnCommand),
     /// What was proposed and what became of it
     #[command(subcommand)]
     Proposals(proposals::Proposals),
@@ -151,6 +155,7 @@ fn run(cli: Cli) -> Done {
         Command::Hosts(c) => c.run(&context),
         Command::Tool(c) => c.run(&context),
         Command::Policy(c) => c.run(&context),
+        Command::Learn(c) => c.run(&context),
         Command::Proposals(c) => c.run(&context),
         Command::Approve(c) => c.run(&context),
         Command::Reject(c) => c.run(&context),

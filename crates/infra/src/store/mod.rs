@@ -4,6 +4,7 @@
 //! CLI do): each change is one transaction that takes the write lock first.
 
 mod audit;
+mod learning;
 mod proposals;
 mod schema;
 
@@ -14,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, TransactionBehavior};
 
 pub use audit::{Audit, AuditReport, Receipt, verify_chain};
+pub use learning::{BlockedCommand, CommandCount, LearningStats};
 pub(crate) use proposals::sha256_hex;
 pub use proposals::{NewProposal, Proposal, ProposalKind, Signature, State};
 

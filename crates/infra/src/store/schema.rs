@@ -5,7 +5,8 @@ use rusqlite::Transaction;
 use super::StoreError;
 
 /// Each entry brings the database from version N to N + 1; none is ever edited after a release.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE audit (
         seq  INTEGER PRIMARY KEY,
         line TEXT NOT NULL
@@ -42,7 +43,21 @@ const MIGRATIONS: &[&str] = &["
         signed_ms   INTEGER NOT NULL,
         PRIMARY KEY (proposal, fingerprint)
     ) STRICT;
-"];
+",
+    "
+    CREATE TABLE blocked_commands (
+        shape      TEXT PRIMARY KEY,
+        command    TEXT NOT NULL,
+        example    TEXT NOT NULL,
+        count      INTEGER NOT NULL,
+        first_seen INTEGER NOT NULL,
+        last_seen  INTEGER NOT NULL,
+        hosts      TEXT NOT NULL,
+        callers    TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX blocked_commands_by_count ON blocked_commands (count, last_seen);
+",
+];
 
 pub(super) fn migrate(tx: &Transaction<'_>) -> Result<(), StoreError> {
     let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;

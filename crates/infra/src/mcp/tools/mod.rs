@@ -4,6 +4,7 @@ mod catalogue;
 mod commands;
 mod diagnostics;
 mod inventory;
+mod learning;
 mod recovery;
 
 use schemars::JsonSchema;
@@ -15,10 +16,17 @@ use super::toolbox::{Call, Tool, ToolError};
 
 /// Every tool of the program.
 pub(super) fn all() -> Vec<Tool> {
-    [inventory::tools(), diagnostics::tools(), commands::tools(), catalogue::tools(), recovery::tools()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        inventory::tools(),
+        diagnostics::tools(),
+        commands::tools(),
+        catalogue::tools(),
+        learning::tools(),
+        recovery::tools(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Data that a host gave, marked as such.
