@@ -1,7 +1,8 @@
 //! Learning from blocked commands: the shape of a line, and what an operator may do about shapes that come often.
 //!
-//! It permits nothing. A shape holds no operand, as any operand may be a secret: what stands in the database is
-//! the program, the names of options, and placeholders. What is advised is what [`analysis`] advises for the
+//! It permits nothing. A shape holds placeholders for operands, as any operand may be a secret: what stands in the database
+//! is the program, the names of options, and subcommands of a fixed list. What cannot be told apart stays: a secret in
+//! the program's own place, and letters attached to a short option when they look like flags (`-abc`). What is advised is what [`analysis`] advises for the
 //! program, narrowed here; only an operator who deploys a plugin file changes the policy.
 
 use policy::{Catalogue, Plugin, lex};
@@ -92,11 +93,17 @@ fn is_program(word: &str) -> bool {
         && hygiene::clean(word.as_bytes()).redactions == 0
 }
 
+/// Subcommands that many programs share. Any other word behind a program may be an operand, and so a secret.
+const VERBS: &[&str] = &[
+    "add", "apply", "check", "clean", "config", "create", "delete", "describe", "disable", "enable",
+    "events", "exec", "flush", "get", "history", "images", "info", "inspect", "install", "list", "logs",
+    "ls", "network", "ps", "purge", "reload", "remove", "restart", "rm", "run", "search", "set", "show",
+    "start", "stats", "status", "stop", "test", "top", "update", "upgrade", "version", "volume",
+];
+
 /// A subcommand: `status` in `systemctl status`.
 fn is_verb(word: &str) -> bool {
-    word.len() <= 20
-        && word.starts_with(|c: char| c.is_ascii_lowercase())
-        && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+    VERBS.contains(&word)
 }
 
 fn is_placeholder(word: &str) -> bool {

@@ -28,6 +28,9 @@ fn a_shape_keeps_names_and_drops_operands() {
         ("foo -la --json /a /b /c 12 13 x y", "foo -la --json PATH NUMBER WORD"),
         ("foo -n5 -psecret --x=v", "foo -n -p --x"),
         ("foo Bar", "foo WORD"),
+        // A word behind the program may be a password: only subcommands that are known are kept.
+        ("mysql hunter", "mysql WORD"),
+        ("prog correct-horse x", "prog WORD"),
         ("foo -5 -x", "foo WORD -x"),
         ("foo -- -x --y", "foo -- WORD"),
         ("foo --Key=1 --a1b2c3d4e5", "foo --OPTION --OPTION"),
