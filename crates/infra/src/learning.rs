@@ -238,7 +238,8 @@ fn plugin(words: &[&str], level: Recommendation) -> Option<String> {
                 example.push("2");
             }
             WORD => {
-                items.push("{name}".to_owned());
+                // A run of words is one placeholder; such a form is never auto (see `advise`).
+                items.push("{name}+".to_owned());
                 example.push("example");
             }
             long if long.starts_with("--") => {
