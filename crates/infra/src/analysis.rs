@@ -302,6 +302,10 @@ mod tests {
         let said = analysis("service nginx restart");
         assert_eq!(said.recommendation, Recommendation::AddManual);
         assert!(said.suggested_plugin.unwrap().contains("level = \"manual\""));
+        // These look, but can also write a file or send a mail.
+        for line in ["pmap -N /tmp/x 2", "mailq"] {
+            assert_ne!(analysis(line).recommendation, Recommendation::AddAuto, "{line}");
+        }
         assert_eq!(analysis("unheard-of").recommendation, Recommendation::Review);
     }
 

@@ -29,6 +29,7 @@ pub struct Form {
     pub(crate) items: Vec<Item>,
     pub(crate) options: Vec<OptionSpec>,
     pub(crate) require: Vec<usize>,
+    pub(crate) leading: Vec<usize>,
     pub(crate) force: Vec<(usize, Vec<String>)>,
     pub(crate) force_behind_words: bool,
     pub(crate) profile: Profile,
@@ -174,7 +175,7 @@ fn placeholder(ty: &ValueType) -> String {
             format!("{}|…", words[..8].join("|"))
         }
         ValueType::Set(words) | ValueType::Enum(words) => words.join("|"),
-        ValueType::Endpoint => "HOST:PORT".to_owned(),
+        ValueType::LocalEndpoint => "localhost:PORT".to_owned(),
         ValueType::Object(_) => "KIND/NAME".to_owned(),
         ValueType::Char => "CHARACTER".to_owned(),
         ValueType::Ranges => "LIST".to_owned(),
@@ -227,6 +228,15 @@ impl Scan<'_> {
         Ok(())
     }
 
+    fn give(&mut self, at: usize, option: usize) -> Result<(), Misfit> {
+        if self.form.leading.contains(&option) && !self.operands.is_empty() {
+            let name = &self.form.options[option].names[0];
+            return Err(self.misfit(at, format!("{name} must stand in front of every other word")));
+        }
+        self.given[option] = true;
+        Ok(())
+    }
+
     /// `--name`, `--name=value`, `--name value`, and `-name value` of programs with single dashes.
     fn long(&mut self, at: usize) -> Result<usize, Misfit> {
         let word = self.words[at].clone();
@@ -235,7 +245,7 @@ impl Scan<'_> {
             _ => (word.as_str(), None),
         };
         let option = self.find(name).ok_or_else(|| self.misfit(at, "this option is not permitted here"))?;
-        self.given[option] = true;
+        self.give(at, option)?;
         match (self.form.options[option].value.clone(), attached) {
             (OptionValue::None | OptionValue::Optional(_), None) => Ok(at + 1),
             (OptionValue::None, Some(_)) => Err(self.misfit(at, "this option takes no value")),
@@ -255,7 +265,7 @@ impl Scan<'_> {
             let option = self
                 .find(&format!("-{letter}"))
                 .ok_or_else(|| self.misfit(at, format!("the option -{letter} is not permitted here")))?;
-            self.given[option] = true;
+            self.give(at, option)?;
             let rest = &word[index + 1..];
             match self.form.options[option].value.clone() {
                 OptionValue::None => {}

@@ -112,6 +112,9 @@ struct FormFile {
     /// Options of which each must be given, by one of its names.
     #[serde(default)]
     require: Vec<String>,
+    /// Options that must stand in front of every word that is no option: behind a subcommand they mean something else.
+    #[serde(default)]
+    leading: Vec<String>,
     /// Options that are added unless given.
     #[serde(default)]
     force: Vec<String>,
@@ -245,6 +248,8 @@ fn read_form(form: FormFile, single_dash: bool, profile: Profile, roots: &Roots)
     }
     let require =
         form.require.iter().map(|r| find(&options, r)).collect::<Result<Vec<_>, _>>().map_err(within)?;
+    let leading =
+        form.leading.iter().map(|r| find(&options, r)).collect::<Result<Vec<_>, _>>().map_err(within)?;
     let force = form
         .force
         .iter()
@@ -272,6 +277,7 @@ fn read_form(form: FormFile, single_dash: bool, profile: Profile, roots: &Roots)
         items,
         options,
         require,
+        leading,
         force,
         force_behind_words: form.force_behind_words,
         profile,

@@ -53,8 +53,8 @@ pub enum ValueType {
     Set(Vec<String>),
     /// One word of the list.
     Enum(Vec<String>),
-    /// A host name or IPv4 address, a colon and a port.
-    Endpoint,
+    /// A port of this host: `localhost:PORT` or `127.0.0.1:PORT`. Other hosts are not the reader's to reach.
+    LocalEndpoint,
     /// A Kubernetes object, `KIND/NAME`, of these kinds.
     Object(Vec<String>),
     /// One printable ASCII character, to part fields.
@@ -102,9 +102,9 @@ impl ValueType {
             Self::Set(words) => value.split(',').all(|w| words.iter().any(|x| x == w)),
             Self::Enum(words) => words.iter().any(|w| w == value),
             Self::Format(directives) => is_format(value, directives),
-            Self::Endpoint => value
-                .rsplit_once(':')
-                .is_some_and(|(host, port)| !host.contains(':') && is_host(host) && bounded(port, 1, 65535)),
+            Self::LocalEndpoint => value.split_once(':').is_some_and(|(host, port)| {
+                matches!(host, "localhost" | "127.0.0.1") && bounded(port, 1, 65535)
+            }),
             Self::Object(kinds) => value
                 .split_once('/')
                 .is_some_and(|(kind, name)| kinds.iter().any(|k| k == kind) && token(name, "._-", 253)),
@@ -140,7 +140,7 @@ impl fmt::Display for ValueType {
             Self::Name => f.write_str("a name"),
             Self::Set(words) => write!(f, "some of {}", words.join(",")),
             Self::Enum(words) => write!(f, "one of {}", words.join(", ")),
-            Self::Endpoint => f.write_str("a host and a port, HOST:PORT"),
+            Self::LocalEndpoint => f.write_str("a port of this host, localhost:PORT or 127.0.0.1:PORT"),
             Self::Object(kinds) => write!(f, "KIND/NAME of a kind {}", kinds.join(", ")),
             Self::Char => f.write_str("one character"),
             Self::Ranges => f.write_str("numbers or ranges such as 1,3-5"),
@@ -202,7 +202,7 @@ impl FromStr for ValueType {
             "name" => bare(Self::Name),
             "set" => list().map(Self::Set),
             "enum" => list().map(Self::Enum),
-            "endpoint" => bare(Self::Endpoint),
+            "local-endpoint" => bare(Self::LocalEndpoint),
             "object" => list().map(Self::Object),
             "char" => bare(Self::Char),
             "ranges" => bare(Self::Ranges),
@@ -382,7 +382,8 @@ mod tests {
             ("enum:json|short", "json"),
             ("format:%n|%s", "%n: %s"),
             ("format:{{.Names}}", "{{.Names}} x"),
-            ("endpoint", "example.com:443"),
+            ("local-endpoint", "localhost:443"),
+            ("local-endpoint", "127.0.0.1:8443"),
             ("object:deploy|pod", "deploy/web"),
             ("format:+|%Y", "+%Y"),
             ("format:name=|id=", "name=web"),
@@ -428,9 +429,12 @@ mod tests {
             ("format:%n", "\\n"),
             ("format:+|%Y", "01010000"),
             ("format:+|%Y", "%Y"),
-            ("endpoint", "example.com"),
-            ("endpoint", "/run/x:1"),
-            ("endpoint", "::1:443"),
+            ("local-endpoint", "localhost"),
+            ("local-endpoint", "example.com:443"),
+            ("local-endpoint", "127.0.0.1.evil.example:443"),
+            ("local-endpoint", "localhost:0"),
+            ("local-endpoint", "/run/x:1"),
+            ("local-endpoint", "::1:443"),
             ("object:deploy", "secret/x"),
             ("object:deploy", "deploy"),
             ("object:deploy", "deploy/x/y"),

@@ -22,7 +22,7 @@ fn shared_roots_are_equal() {
     };
     let (files, text) = (read("filesystem"), read("posix-text"));
     assert_eq!(files["exclude"], text["exclude"]);
-    for (name, paths) in text["roots"].as_table().unwrap() {
-        assert_eq!(&files["roots"][name], paths, "{name}");
+    for name in ["log", "proc", "public"] {
+        assert_eq!(files["roots"][name], text["roots"][name], "{name}");
     }
 }

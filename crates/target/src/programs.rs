@@ -53,9 +53,109 @@ pub(crate) fn environment(home: &str) -> Vec<(&'static str, String)> {
         ("SYSTEMD_URLIFY", "0"),
         ("GIT_CONFIG_NOSYSTEM", "1"),
         ("GIT_CONFIG_GLOBAL", "/dev/null"),
+        // A partial clone fetches what it lacks, and its remote may be a command.
+        ("GIT_ALLOW_PROTOCOL", "none"),
+        ("GIT_NO_LAZY_FETCH", "1"),
+        ("GIT_OPTIONAL_LOCKS", "0"),
         ("HOME", home),
     ]
     .into_iter()
     .map(|(k, v)| (k, v.to_owned()))
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
+
+    use super::environment;
+
+    struct Trap {
+        dir: tempfile::TempDir,
+    }
+
+    impl Trap {
+        /// A repository whose configuration names a program wherever git lets it, and one that lacks its objects.
+        fn set() -> Self {
+            let trap = Self { dir: tempfile::tempdir().unwrap() };
+            let script = r#"
+                set -eu
+                printf '#!/bin/sh\n: > "%s/ran"\n' "$PWD" > evil; chmod 755 evil; evil=$PWD/evil
+                git init -q full; cd full
+                git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x
+                signed=$(git cat-file commit HEAD | sed '/^committer/a gpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----' |
+                    git hash-object -t commit -w --stdin)
+                git update-ref HEAD "$signed"; git tag t
+                cd ..; cp -r full lazy
+                for each in full lazy; do
+                    git -C $each config gpg.program "$evil"
+                    git -C $each config format.pretty '%GG'
+                    git -C $each config log.showSignature true
+                    git -C $each config core.fsmonitor "$evil"
+                    git -C $each config core.pager "$evil"
+                    git -C $each config diff.external "$evil"
+                    git -C $each config tag.sort -signature
+                    git -C $each config branch.sort -signature
+                done
+                cd lazy
+                git config core.repositoryformatversion 1
+                git config extensions.partialClone o
+                git config remote.o.promisor true
+                git config remote.o.url "ext::$evil x"
+                git config protocol.ext.allow always
+                find .git/objects -type f -delete
+            "#;
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", script]).current_dir(trap.dir.path());
+            shell.envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1")]);
+            assert!(shell.status().unwrap().success());
+            trap
+        }
+
+        fn repository(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        /// Whether git, so called, starts the program of the trap.
+        fn springs(&self, argv: &[String], environment: &[(&str, String)]) -> bool {
+            let ran = self.dir.path().join("ran");
+            let _ = std::fs::remove_file(&ran);
+            let mut git = Command::new("/usr/bin/git");
+            git.args(&argv[1..]).env_clear().current_dir("/");
+            git.envs(environment.iter().map(|(k, v)| (*k, v.as_str())));
+            git.output().unwrap();
+            ran.exists()
+        }
+    }
+
+    fn owned(words: &[&str], repository: &Path) -> Vec<String> {
+        let repository = repository.to_str().unwrap();
+        words.iter().map(|w| w.replace("/srv/app", repository)).collect()
+    }
+
+    #[test]
+    fn no_permitted_git_line_starts_what_a_repository_names() {
+        let trap = Trap::set();
+        let bare = [("PATH", "/usr/bin:/bin".to_owned())];
+        // The trap works: without the policy's words and the wrapper's environment both repositories spring it.
+        for name in ["full", "lazy"] {
+            let plain = owned(&["git", "-C", "/srv/app", "log", "-n", "1"], &trap.repository(name));
+            assert!(trap.springs(&plain, &bare), "{name}");
+        }
+        let catalogue = policy::Catalogue::builtin().unwrap();
+        let ours = environment("/");
+        let forms = catalogue.plugins().iter().flat_map(|p| &p.commands).filter(|c| c.name == "git");
+        let lines: Vec<&String> = forms.flat_map(|c| &c.forms).flat_map(|f| &f.examples).collect();
+        assert!(lines.len() >= 6);
+        for line in lines {
+            let judged = catalogue.judge(line);
+            let argv: Vec<&str> = judged.argv.iter().map(String::as_str).collect();
+            for name in ["full", "lazy"] {
+                let argv = owned(&argv, &trap.repository(name));
+                assert!(!trap.springs(&argv, &ours), "{name}: {argv:?}");
+            }
+        }
+    }
 }

@@ -316,10 +316,24 @@ mod tests {
         let (_, out, _) = try_run(&["env"], MINUTE, 10_000, 100);
         let mut names: Vec<&str> = out.lines().filter_map(|l| l.split('=').next()).collect();
         names.sort_unstable();
-        assert!(
-            names.contains(&"PATH") && !names.contains(&"CARGO_MANIFEST_DIR") && names.len() == 12,
-            "{out}"
-        );
+        let expected = [
+            "GIT_ALLOW_PROTOCOL",
+            "GIT_CONFIG_GLOBAL",
+            "GIT_CONFIG_NOSYSTEM",
+            "GIT_NO_LAZY_FETCH",
+            "GIT_OPTIONAL_LOCKS",
+            "HOME",
+            "LANG",
+            "LC_ALL",
+            "PAGER",
+            "PATH",
+            "SYSTEMD_COLORS",
+            "SYSTEMD_PAGER",
+            "SYSTEMD_PAGERSECURE",
+            "SYSTEMD_URLIFY",
+            "TERM",
+        ];
+        assert_eq!(names, expected, "{out}");
     }
 
     #[test]
