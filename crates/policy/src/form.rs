@@ -125,6 +125,7 @@ impl Form {
             words,
             given: vec![false; self.options.len()],
             operands: Vec::new(),
+            end: None,
             paths: Vec::new(),
         };
         scan.options()?;
@@ -157,13 +158,13 @@ fn placeholder(ty: &ValueType) -> String {
         ValueType::Unit | ValueType::SafeUnit => "UNIT".to_owned(),
         ValueType::Container => "CONTAINER".to_owned(),
         ValueType::Path(_) => "PATH".to_owned(),
-        ValueType::Host => "HOST".to_owned(),
+        ValueType::Host | ValueType::Domain => "HOST".to_owned(),
         ValueType::Ip => "IP".to_owned(),
         ValueType::Port => "PORT".to_owned(),
         ValueType::Interface => "INTERFACE".to_owned(),
         ValueType::Pid => "PID".to_owned(),
         ValueType::User => "USER".to_owned(),
-        ValueType::Int(..) => "NUMBER".to_owned(),
+        ValueType::Int(..) | ValueType::Count(..) => "NUMBER".to_owned(),
         ValueType::Size => "SIZE".to_owned(),
         ValueType::Duration => "SECONDS".to_owned(),
         ValueType::Time => "TIME".to_owned(),
@@ -177,6 +178,11 @@ fn placeholder(ty: &ValueType) -> String {
         ValueType::Set(words) | ValueType::Enum(words) => words.join("|"),
         ValueType::LocalEndpoint => "localhost:PORT".to_owned(),
         ValueType::Object(_) => "KIND/NAME".to_owned(),
+        ValueType::Field(names) => format!("{}=VALUE", names[0]),
+        ValueType::Resolver => "@IP".to_owned(),
+        ValueType::NameServer => "IP".to_owned(),
+        ValueType::Mode => "MODE".to_owned(),
+        ValueType::PortProtocol => "PORT/tcp".to_owned(),
         ValueType::Char => "CHARACTER".to_owned(),
         ValueType::Ranges => "LIST".to_owned(),
         ValueType::SortKey => "KEY".to_owned(),
@@ -185,6 +191,9 @@ fn placeholder(ty: &ValueType) -> String {
     }
 }
 
+/// The name of an option that is a number: `head -20`.
+pub(crate) const COUNT: &str = "-NUMBER";
+
 /// One pass over the words.
 struct Scan<'a> {
     form: &'a Form,
@@ -192,6 +201,8 @@ struct Scan<'a> {
     given: Vec<bool>,
     /// Indices of the words that are no options.
     operands: Vec<usize>,
+    /// Where `--` stands.
+    end: Option<usize>,
     paths: Vec<PathOperand>,
 }
 
@@ -207,15 +218,14 @@ impl Scan<'_> {
 
     fn options(&mut self) -> Result<(), Misfit> {
         let mut at = 1;
-        let mut ended = false;
         while at < self.words.len() {
             let word = &self.words[at];
             let dashed = word.len() > 1 && word.starts_with('-');
-            if ended || !(dashed || (self.form.single_dash && self.find(word).is_some())) {
+            if self.end.is_some() || !(dashed || (self.form.single_dash && self.find(word).is_some())) {
                 self.operands.push(at);
                 at += 1;
             } else if word == "--" && !self.form.single_dash {
-                ended = true;
+                self.end = Some(at);
                 at += 1;
             } else if !word.is_ascii() {
                 return Err(self.misfit(at, "an option must be ASCII"));
@@ -257,9 +267,18 @@ impl Scan<'_> {
         }
     }
 
-    /// `-l`, `-la`, `-n5`, `-n 5`
+    /// `-l`, `-la`, `-n5`, `-n 5`, `-5`
     fn cluster(&mut self, at: usize) -> Result<usize, Misfit> {
         let word = self.words[at].clone();
+        if word.bytes().skip(1).all(|b| b.is_ascii_digit()) {
+            if let Some(option) = self.find(COUNT) {
+                self.give(at, option)?;
+                if let OptionValue::Required(ty) = self.form.options[option].value.clone() {
+                    self.check(at, &ty, &word[1..], false)?;
+                }
+                return Ok(at + 1);
+            }
+        }
         // ASCII was checked: bytes are characters.
         for (index, letter) in word.char_indices().skip(1) {
             let option = self
@@ -287,6 +306,17 @@ impl Scan<'_> {
         };
         self.check(at + 1, ty, &value, true)?;
         Ok(at + 2)
+    }
+
+    /// What is left to check of a word that begins with a dash: behind `--` a pattern may, no other operand ever.
+    fn undashed(&self, at: usize, ty: &ValueType) -> Result<String, Misfit> {
+        let text = self.words[at].trim_start_matches('-');
+        let is_data = self.end.is_some_and(|end| at > end) && matches!(ty, ValueType::Pattern);
+        if is_data && !text.is_empty() {
+            Ok(text.to_owned())
+        } else {
+            Err(self.misfit(at, "an operand must not begin with '-'"))
+        }
     }
 
     fn check(&mut self, at: usize, ty: &ValueType, value: &str, whole_word: bool) -> Result<(), Misfit> {
@@ -332,12 +362,9 @@ impl Scan<'_> {
                     }
                     let (mine, rest) = left.split_at(take);
                     for at in mine {
-                        let value = self.words[*at].clone();
-                        // Behind `--` a word may begin with a dash; no operand ever does.
-                        if value.starts_with('-') {
-                            return Err(self.misfit(*at, "an operand must not begin with '-'"));
-                        }
-                        self.check(*at, ty, &value, true)?;
+                        let word = &self.words[*at];
+                        let text = if word.starts_with('-') { self.undashed(*at, ty)? } else { word.clone() };
+                        self.check(*at, ty, &text, true)?;
                     }
                     left = rest;
                 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::form::{Form, Item, OptionSpec, OptionValue, Roots};
+use crate::form::{COUNT, Form, Item, OptionSpec, OptionValue, Roots};
 use crate::types::ValueType;
 use crate::{Level, Limits, Profile, Risk};
 
@@ -330,7 +330,7 @@ fn read_item(text: &str, roots: &Roots) -> Result<Item, String> {
     Ok(Item::Operand { ty: read_type(ty, roots)?, min, max })
 }
 
-/// `-l|--full`, `-n|--lines {int:1..1000}`, `--color[{enum:auto|never}]`
+/// `-l|--full`, `-n|--lines|-NUMBER {int:1..1000}`, `--color[{enum:auto|never}]`; with single dashes also `+short`.
 fn read_option(text: &str, single_dash: bool, roots: &Roots) -> Result<OptionSpec, String> {
     let (names, value) = match text.split_once('{') {
         None => (text, OptionValue::None),
@@ -351,11 +351,12 @@ fn read_option(text: &str, single_dash: bool, roots: &Roots) -> Result<OptionSpe
     for name in &names {
         let dashed = name.starts_with('-') && name.len() > 1 && name != "--";
         let shape = if single_dash {
-            dashed || matches!(name.as_str(), "(" | ")")
+            dashed || matches!(name.as_str(), "(" | ")" | "!") || (name.starts_with('+') && name.len() > 1)
         } else {
-            name.starts_with("--") || (dashed && name.chars().count() == 2)
+            name.starts_with("--") || (dashed && name.chars().count() == 2) || name == COUNT
         };
-        if !shape || !name.is_ascii() || name.contains(['=', ' ']) {
+        // With single dashes `-type=MX` is one word, known as a whole.
+        if !shape || !name.is_ascii() || name.contains(' ') || (name.contains('=') && !single_dash) {
             return Err(format!("{name:?} is no option name"));
         }
     }

@@ -57,6 +57,20 @@ pub enum ValueType {
     LocalEndpoint,
     /// A Kubernetes object, `KIND/NAME`, of these kinds.
     Object(Vec<String>),
+    /// One of these names, `=` and a value: a match of the journal.
+    Field(Vec<String>),
+    /// `@` and the address of a name server: loopback, private, or a public resolver that everybody knows.
+    Resolver,
+    /// As resolver, without the `@`.
+    NameServer,
+    /// A host name that a DNS client does not take for a record type or class.
+    Domain,
+    /// A port and `/tcp` or `/udp`.
+    PortProtocol,
+    /// A number of this range, which `+` may precede: from this line on.
+    Count(i64, i64),
+    /// Permission bits in octal, which `-` or `/` may precede.
+    Mode,
     /// One printable ASCII character, to part fields.
     Char,
     /// Numbers and ranges of numbers separated by commas: `1,3-5,7-`.
@@ -108,6 +122,20 @@ impl ValueType {
             Self::Object(kinds) => value
                 .split_once('/')
                 .is_some_and(|(kind, name)| kinds.iter().any(|k| k == kind) && token(name, "._-", 253)),
+            Self::Field(names) => value
+                .split_once('=')
+                .is_some_and(|(name, v)| names.iter().any(|n| n == name) && is_match_value(v)),
+            Self::Resolver => value.strip_prefix('@').is_some_and(is_resolver),
+            Self::NameServer => is_resolver(value),
+            Self::Domain => is_host(value) && !is_dns_word(value),
+            Self::Count(min, max) => bounded(value.strip_prefix('+').unwrap_or(value), *min, *max),
+            Self::Mode => {
+                let digits = value.strip_prefix(['-', '/']).unwrap_or(value);
+                (1..=4).contains(&digits.len()) && digits.bytes().all(|b| (b'0'..=b'7').contains(&b))
+            }
+            Self::PortProtocol => value
+                .split_once('/')
+                .is_some_and(|(port, protocol)| matches!(protocol, "tcp" | "udp") && bounded(port, 1, 65535)),
             Self::Char => value.len() == 1 && value.bytes().all(|b| b == b' ' || b.is_ascii_graphic()),
             Self::Ranges => program::is_ranges(value),
             Self::SortKey => program::is_sort_key(value),
@@ -142,6 +170,13 @@ impl fmt::Display for ValueType {
             Self::Enum(words) => write!(f, "one of {}", words.join(", ")),
             Self::LocalEndpoint => f.write_str("a port of this host, localhost:PORT or 127.0.0.1:PORT"),
             Self::Object(kinds) => write!(f, "KIND/NAME of a kind {}", kinds.join(", ")),
+            Self::Field(names) => write!(f, "NAME=VALUE with a NAME of {}", names.join(", ")),
+            Self::Resolver => f.write_str("'@' and a loopback, private or well-known resolver's IP address"),
+            Self::NameServer => f.write_str("a loopback, private or well-known resolver's IP address"),
+            Self::Domain => f.write_str("a host name or address"),
+            Self::Count(min, max) => write!(f, "a number from {min} to {max}, or + and such a number"),
+            Self::Mode => f.write_str("permission bits such as -4000"),
+            Self::PortProtocol => f.write_str("a port such as 80/tcp"),
             Self::Char => f.write_str("one character"),
             Self::Ranges => f.write_str("numbers or ranges such as 1,3-5"),
             Self::SortKey => f.write_str("a sort key such as 2,2n"),
@@ -187,13 +222,11 @@ impl FromStr for ValueType {
             "interface" => bare(Self::Interface),
             "pid" => bare(Self::Pid),
             "user" => bare(Self::User),
-            "int" => {
-                let (min, max) =
-                    bounds.and_then(|b| b.split_once("..")).ok_or("int: MIN..MAX must follow")?;
-                let number = |n: &str| n.parse::<i64>().map_err(|_| format!("int: {n:?} is no number"));
-                let (min, max) = (number(min)?, number(max)?);
-                if min <= max { Ok(Self::Int(min, max)) } else { Err("int: the range is empty".to_owned()) }
-            }
+            "int" => range(name, bounds).map(|(min, max)| Self::Int(min, max)),
+            "count" => range(name, bounds).map(|(min, max)| Self::Count(min, max)),
+            "mode" => bare(Self::Mode),
+            "name-server" => bare(Self::NameServer),
+            "domain" => bare(Self::Domain),
             "size" => bare(Self::Size),
             "duration" => bare(Self::Duration),
             "time" => bare(Self::Time),
@@ -204,6 +237,9 @@ impl FromStr for ValueType {
             "enum" => list().map(Self::Enum),
             "local-endpoint" => bare(Self::LocalEndpoint),
             "object" => list().map(Self::Object),
+            "field" => list().map(Self::Field),
+            "resolver" => bare(Self::Resolver),
+            "port-protocol" => bare(Self::PortProtocol),
             "char" => bare(Self::Char),
             "ranges" => bare(Self::Ranges),
             "sort-key" => bare(Self::SortKey),
@@ -213,6 +249,15 @@ impl FromStr for ValueType {
             _ => Err(format!("{name:?} is no type")),
         }
     }
+}
+
+/// `MIN..MAX`
+fn range(name: &str, bounds: Option<&str>) -> Result<(i64, i64), String> {
+    let (min, max) =
+        bounds.and_then(|b| b.split_once("..")).ok_or_else(|| format!("{name}: MIN..MAX must follow"))?;
+    let number = |n: &str| n.parse::<i64>().map_err(|_| format!("{name}: {n:?} is no number"));
+    let (min, max) = (number(min)?, number(max)?);
+    if min <= max { Ok((min, max)) } else { Err(format!("{name}: the range is empty")) }
 }
 
 fn token(value: &str, extra: &str, max: usize) -> bool {
@@ -250,7 +295,7 @@ fn is_vital(value: &str) -> bool {
     let (stem, suffix) = value.rsplit_once('.').unwrap_or((value, "service"));
     let stem = stem.split('@').next().unwrap_or(stem);
     matches!(suffix, "target" | "slice" | "scope" | "mount" | "swap" | "automount" | "device")
-        || stem.starts_with("systemd-")
+        || (stem.starts_with("systemd-") && !matches!(stem, "systemd-resolved" | "systemd-timesyncd"))
         || VITAL.contains(&stem)
 }
 
@@ -283,6 +328,49 @@ fn is_ip(value: &str) -> bool {
     let (address, prefix) = value.split_once('/').map_or((value, None), |(a, p)| (a, Some(p)));
     let fits = |max| prefix.is_none_or(|p| bounded(p, 0, max));
     (Ipv4Addr::from_str(address).is_ok() && fits(32)) || (Ipv6Addr::from_str(address).is_ok() && fits(128))
+}
+
+/// Words that a DNS client reads as a record type or class, wherever they stand.
+fn is_dns_word(value: &str) -> bool {
+    const WORDS: [&str; 24] = [
+        "a", "aaaa", "any", "axfr", "caa", "ch", "chaos", "cname", "dnskey", "ds", "hs", "in", "ixfr", "maila",
+        "mailb", "mx", "none", "ns", "ptr", "soa", "srv", "tsig", "txt", "sig",
+    ];
+    let value = value.to_ascii_lowercase();
+    let numbered = ["type", "class"]
+        .iter()
+        .filter_map(|w| value.strip_prefix(w))
+        .any(|n| n.bytes().all(|b| b.is_ascii_digit()));
+    numbered || WORDS.contains(&value.as_str())
+}
+
+/// A value of a journal field: a path, a number, a unit.
+fn is_match_value(value: &str) -> bool {
+    !value.is_empty()
+        && value.len() <= 255
+        && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-@:/+\\".contains(&b))
+}
+
+/// Where a question about a name may go: not to any address, since a question carries text out.
+fn is_resolver(value: &str) -> bool {
+    const PUBLIC: [&str; 8] = [
+        "1.1.1.1",
+        "1.0.0.1",
+        "8.8.8.8",
+        "8.8.4.4",
+        "9.9.9.9",
+        "2606:4700:4700::1111",
+        "2001:4860:4860::8888",
+        "2620:fe::fe",
+    ];
+    if value == "localhost" || PUBLIC.contains(&value) {
+        return true;
+    }
+    match IpAddr::from_str(value) {
+        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_private(),
+        Ok(IpAddr::V6(address)) => address.is_loopback() || address.is_unique_local(),
+        Err(_) => false,
+    }
 }
 
 fn is_size(value: &str) -> bool {
@@ -385,6 +473,21 @@ mod tests {
             ("local-endpoint", "localhost:443"),
             ("local-endpoint", "127.0.0.1:8443"),
             ("object:deploy|pod", "deploy/web"),
+            ("field:_PID|_SYSTEMD_UNIT", "_SYSTEMD_UNIT=nginx.service"),
+            ("field:_EXE", "_EXE=/usr/sbin/sshd"),
+            ("resolver", "@127.0.0.53"),
+            ("resolver", "@10.0.0.53"),
+            ("resolver", "@fd00::53"),
+            ("resolver", "@8.8.8.8"),
+            ("port-protocol", "443/tcp"),
+            ("name-server", "10.0.0.53"),
+            ("domain", "web01"),
+            ("domain", "axfr.example.com"),
+            ("count:1..100", "+50"),
+            ("count:1..100", "50"),
+            ("mode", "-4000"),
+            ("mode", "/6000"),
+            ("safe-unit", "systemd-resolved"),
             ("format:+|%Y", "+%Y"),
             ("format:name=|id=", "name=web"),
         ] {
@@ -435,6 +538,32 @@ mod tests {
             ("local-endpoint", "localhost:0"),
             ("local-endpoint", "/run/x:1"),
             ("local-endpoint", "::1:443"),
+            ("field:_PID", "_EXE=/bin/sh"),
+            ("field:_PID", "_PID="),
+            ("field:_PID", "_PID"),
+            ("field:_PID", "_PID=1 2"),
+            ("resolver", "@203.0.113.9"),
+            ("resolver", "@evil.example"),
+            ("resolver", "@169.254.169.254"),
+            ("resolver", "@::ffff:203.0.113.9"),
+            ("resolver", "10.0.0.53"),
+            ("resolver", "@"),
+            ("name-server", "evil.example"),
+            ("domain", "AXFR"),
+            ("domain", "ixfr"),
+            ("domain", "TYPE252"),
+            ("domain", "-f"),
+            ("count:1..100", "+500"),
+            ("count:1..100", "++5"),
+            ("count:1..100", "+"),
+            ("mode", "-8000"),
+            ("mode", "-exec"),
+            ("mode", "-"),
+            ("safe-unit", "systemd-logind"),
+            ("safe-unit", "systemd-networkd"),
+            ("port-protocol", "443"),
+            ("port-protocol", "0/tcp"),
+            ("port-protocol", "443/sctp"),
             ("object:deploy", "secret/x"),
             ("object:deploy", "deploy"),
             ("object:deploy", "deploy/x/y"),
