@@ -30,6 +30,7 @@ pub struct Form {
     pub(crate) options: Vec<OptionSpec>,
     pub(crate) require: Vec<usize>,
     pub(crate) leading: Vec<usize>,
+    pub(crate) exclusive: Vec<usize>,
     pub(crate) force: Vec<(usize, Vec<String>)>,
     pub(crate) force_behind_words: bool,
     pub(crate) profile: Profile,
@@ -242,6 +243,10 @@ impl Scan<'_> {
         if self.form.leading.contains(&option) && !self.operands.is_empty() {
             let name = &self.form.options[option].names[0];
             return Err(self.misfit(at, format!("{name} must stand in front of every other word")));
+        }
+        let exclusive = &self.form.exclusive;
+        if exclusive.contains(&option) && exclusive.iter().any(|o| self.given[*o]) {
+            return Err(self.misfit(at, "only one option of this kind may be given, once"));
         }
         self.given[option] = true;
         Ok(())

@@ -115,6 +115,9 @@ struct FormFile {
     /// Options that must stand in front of every word that is no option: behind a subcommand they mean something else.
     #[serde(default)]
     leading: Vec<String>,
+    /// Options of which one may be given, once: a second one would mean something else.
+    #[serde(default)]
+    exclusive: Vec<String>,
     /// Options that are added unless given.
     #[serde(default)]
     force: Vec<String>,
@@ -246,10 +249,12 @@ fn read_form(form: FormFile, single_dash: bool, profile: Profile, roots: &Roots)
         }
         seen.push(spelled);
     }
-    let require =
-        form.require.iter().map(|r| find(&options, r)).collect::<Result<Vec<_>, _>>().map_err(within)?;
-    let leading =
-        form.leading.iter().map(|r| find(&options, r)).collect::<Result<Vec<_>, _>>().map_err(within)?;
+    let named = |names: &[String]| {
+        names.iter().map(|r| find(&options, r)).collect::<Result<Vec<_>, _>>().map_err(within)
+    };
+    let require = named(&form.require)?;
+    let leading = named(&form.leading)?;
+    let exclusive = named(&form.exclusive)?;
     let force = form
         .force
         .iter()
@@ -278,6 +283,7 @@ fn read_form(form: FormFile, single_dash: bool, profile: Profile, roots: &Roots)
         options,
         require,
         leading,
+        exclusive,
         force,
         force_behind_words: form.force_behind_words,
         profile,
