@@ -292,13 +292,13 @@ mod tests {
 
     #[test]
     fn only_known_readers_are_suggested_and_the_text_is_a_plugin_that_works() {
-        let said = analysis("lsns -l --json");
+        let said = analysis("lsscsi -l --json");
         assert_eq!(said.recommendation, Recommendation::AddAuto);
         let text = said.suggested_plugin.unwrap();
         let catalogue = Catalogue::with_plugins([("local.toml".to_owned(), text)]).unwrap();
         assert_eq!(catalogue.check_examples(), Vec::<String>::new());
-        assert_eq!(catalogue.judge("lsns -l --json").verdict, Level::Auto);
-        assert_eq!(catalogue.judge("lsns -l --json x").verdict, Level::Blocked);
+        assert_eq!(catalogue.judge("lsscsi -l --json").verdict, Level::Auto);
+        assert_eq!(catalogue.judge("lsscsi -l --json x").verdict, Level::Blocked);
         let said = analysis("service nginx restart");
         assert_eq!(said.recommendation, Recommendation::AddManual);
         assert!(said.suggested_plugin.unwrap().contains("level = \"manual\""));

@@ -366,13 +366,6 @@ fn read_option(text: &str, single_dash: bool, roots: &Roots) -> Result<OptionSpe
             return Err(format!("{name:?} is no option name"));
         }
     }
-    let path = matches!(
-        &value,
-        OptionValue::Required(ValueType::Path(_)) | OptionValue::Optional(ValueType::Path(_))
-    );
-    if path && !single_dash {
-        return Err(format!("{text:?}: a path may only be an operand, so that the target can confine it"));
-    }
     Ok(OptionSpec { names, value })
 }
 

@@ -134,18 +134,18 @@ mod tests {
         std::fs::write(&config, "").unwrap();
         let app = App::new(Config::load(Some(&config), &env).unwrap()).unwrap();
         let file = dir.path().join("suggested.toml");
-        for (shape, name) in [("lsns -l", "lsns"), ("rm PATH", "rm"), ("unheard-of", "unheard-of")] {
+        for (shape, name) in [("lsscsi -l", "lsscsi"), ("rm PATH", "rm"), ("unheard-of", "unheard-of")] {
             app.store().unwrap().record_blocked(shape, name, shape, "h", "c", 1).unwrap();
         }
         for (shape, code) in [("rm PATH", 4), ("unheard-of", 4), ("nothing", 2)] {
             assert_eq!(accept(&app, shape, &file).unwrap_err().code, code, "{shape}");
             assert!(!file.exists(), "{shape}");
         }
-        accept(&app, "lsns -l", &file).unwrap();
+        accept(&app, "lsscsi -l", &file).unwrap();
         let text = std::fs::read_to_string(&file).unwrap();
         policy::Plugin::parse("suggested.toml", &text).unwrap();
         std::fs::write(&file, "mine").unwrap();
-        assert_eq!(accept(&app, "lsns -l", &file).unwrap_err().code, 2);
+        assert_eq!(accept(&app, "lsscsi -l", &file).unwrap_err().code, 2);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
     }
 }

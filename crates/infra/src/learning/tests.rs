@@ -23,7 +23,7 @@ fn advice(line: &str) -> Suggestion {
 #[test]
 fn a_shape_keeps_names_and_drops_operands() {
     for (line, expected) in [
-        ("lsns", "lsns"),
+        ("lsscsi", "lsscsi"),
         ("apt install nginx", "apt install WORD"),
         ("foo -la --json /a /b /c 12 13 x y", "foo -la --json PATH NUMBER WORD"),
         ("foo -n5 -psecret --x=v", "foo -n -p --x"),
@@ -93,7 +93,7 @@ fn lines_that_differ_in_operands_count_as_one_and_no_operand_is_stored() {
 
 #[test]
 fn only_known_readers_without_free_words_are_suggested_as_auto() {
-    for line in ["lsns", "lsns -l --json", "lsns -lp 12"] {
+    for line in ["lsscsi", "lsscsi -l --json", "lsscsi -lp 12"] {
         let said = advice(line);
         assert_eq!(said.recommended, Recommendation::AddAuto, "{line}: {}", said.why);
         let text = said.suggested_plugin.unwrap();
@@ -108,18 +108,18 @@ fn only_known_readers_without_free_words_are_suggested_as_auto() {
         assert!(said != Recommendation::AddAuto && text.is_none(), "{}", command.name);
     }
     for line in [
-        "lsns -o NAME",
+        "lsscsi -o NAME",
         "lsattr /etc",
         "unheard-of",
         "unheard-of -l",
-        "lsns --OutPut=x",
-        "lsns -- x",
+        "lsscsi --OutPut=x",
+        "lsscsi -- x",
         "cat /etc/shadow",
         "ls -Z",
         "find /x -delete",
         "sort -o x y",
         "Lsns -l",
-        "lsns.sh -l",
+        "lsscsi.sh -l",
         "mysql -psecret",
     ] {
         let said = advice(line);
@@ -142,13 +142,13 @@ fn dangerous_ones_stay_blocked_and_changers_need_a_person() {
         "strace x",
         "ls | sh",
         "scp a b:c",
-        "lsns -l; id",
+        "lsscsi -l; id",
     ] {
         let said = advice(line);
         assert_eq!(said.recommended, Recommendation::Block, "{line}: {}", said.why);
         assert!(said.suggested_plugin.is_none(), "{line}");
     }
-    for line in ["service nginx restart", "snap refresh firefox"] {
+    for line in ["service nginx restart", "dnf upgrade firefox"] {
         let said = advice(line);
         assert_eq!(said.recommended, Recommendation::AddManual, "{line}: {}", said.why);
         let text = said.suggested_plugin.unwrap();

@@ -195,20 +195,20 @@ mod tests {
         let (_dir, store) = store();
         for i in 0..20 {
             let (host, caller) = (format!("h{i}"), format!("c{i}"));
-            store.record_blocked("lsns -l", "lsns", &"x".repeat(999), &host, &caller, 100 + i).unwrap();
+            store.record_blocked("lsscsi -l", "lsscsi", &"x".repeat(999), &host, &caller, 100 + i).unwrap();
         }
         let rows = store.blocked_commands(1, 0, 200).unwrap();
         let [row] = rows.as_slice() else { panic!("{rows:?}") };
         assert_eq!((row.count, row.first_seen, row.last_seen), (20, 100, 119));
         assert_eq!((row.hosts.len(), row.callers.len(), row.example.len()), (16, 16, 256));
         store.record_blocked("a", "a", "", "h", "c", 150).unwrap();
-        assert_eq!(store.blocked_commands(1, 0, 200).unwrap()[0].shape, "lsns -l");
+        assert_eq!(store.blocked_commands(1, 0, 200).unwrap()[0].shape, "lsscsi -l");
         assert_eq!(store.blocked_commands(5, 0, 200).unwrap().len(), 1);
         assert_eq!(store.blocked_commands(1, 60, 200).unwrap().len(), 1);
         assert!(store.blocked_commands(21, 0, 200).unwrap().is_empty());
         let stats = store.learning_stats().unwrap();
         assert_eq!((stats.shapes, stats.blocked, stats.first_seen, stats.last_seen), (2, 21, 100, 150));
-        assert_eq!(stats.commands[0].command, "lsns");
+        assert_eq!(stats.commands[0].command, "lsscsi");
     }
 
     #[test]
