@@ -160,7 +160,7 @@ fn placeholder(ty: &ValueType) -> String {
         ValueType::Container => "CONTAINER".to_owned(),
         ValueType::Path(_) => "PATH".to_owned(),
         ValueType::Host | ValueType::Domain => "HOST".to_owned(),
-        ValueType::Ip => "IP".to_owned(),
+        ValueType::Ip | ValueType::NameServer => "IP".to_owned(),
         ValueType::Port => "PORT".to_owned(),
         ValueType::Interface => "INTERFACE".to_owned(),
         ValueType::Pid => "PID".to_owned(),
@@ -181,7 +181,6 @@ fn placeholder(ty: &ValueType) -> String {
         ValueType::Object(_) => "KIND/NAME".to_owned(),
         ValueType::Field(names) => format!("{}=VALUE", names[0]),
         ValueType::Resolver => "@IP".to_owned(),
-        ValueType::NameServer => "IP".to_owned(),
         ValueType::Mode => "MODE".to_owned(),
         ValueType::PortProtocol => "PORT/tcp".to_owned(),
         ValueType::Char => "CHARACTER".to_owned(),
@@ -275,14 +274,13 @@ impl Scan<'_> {
     /// `-l`, `-la`, `-n5`, `-n 5`, `-5`
     fn cluster(&mut self, at: usize) -> Result<usize, Misfit> {
         let word = self.words[at].clone();
-        if word.bytes().skip(1).all(|b| b.is_ascii_digit()) {
-            if let Some(option) = self.find(COUNT) {
-                self.give(at, option)?;
-                if let OptionValue::Required(ty) = self.form.options[option].value.clone() {
-                    self.check(at, &ty, &word[1..], false)?;
-                }
-                return Ok(at + 1);
+        let digits = word.bytes().skip(1).all(|b| b.is_ascii_digit());
+        if let Some(option) = self.find(COUNT).filter(|_| digits) {
+            self.give(at, option)?;
+            if let OptionValue::Required(ty) = self.form.options[option].value.clone() {
+                self.check(at, &ty, &word[1..], false)?;
             }
+            return Ok(at + 1);
         }
         // ASCII was checked: bytes are characters.
         for (index, letter) in word.char_indices().skip(1) {

@@ -11,6 +11,7 @@ pub mod plugin;
 mod program;
 pub mod types;
 mod unicode;
+mod values;
 
 use std::fmt;
 
