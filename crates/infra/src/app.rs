@@ -1,6 +1,5 @@
 //! Where the parts meet: one value that holds the configuration, the policy, the store and the connections.
 
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt;
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 use crate::config::{Config, ConfigError, Host};
 use crate::hosts::{Failure, Output, Reader, Remedies};
 use crate::learning;
+use crate::plugins::{Found, Plugins, toml_files};
 use crate::ssh::{Account, Pool, SshError};
 use crate::store::{Audit, Receipt, Store, StoreError, now_ms};
 
@@ -19,7 +19,7 @@ use crate::store::{Audit, Receipt, Store, StoreError, now_ms};
 #[derive(Debug)]
 pub struct App {
     config: Config,
-    catalogue: Catalogue,
+    plugins: Plugins,
     actions: Actions,
     pool: Pool,
     store: OnceLock<Arc<Store>>,
@@ -30,12 +30,11 @@ impl App {
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         let wrong =
             |e: &dyn std::fmt::Display| ConfigError { place: "catalogue".to_owned(), cause: e.to_string() };
-        let plugins = toml_files(config.plugins_dir.as_deref())?;
-        let catalogue = Catalogue::with_plugins(plugins).map_err(|e| wrong(&e))?;
+        let plugins = Plugins::load(config.plugins_dir.as_deref())?;
         let actions =
             Actions::with_files(toml_files(config.actions_dir.as_deref())?).map_err(|e| wrong(&e))?;
         let pool = Pool::new(&config);
-        Ok(Self { config, catalogue, actions, pool, store: OnceLock::new() })
+        Ok(Self { config, plugins, actions, pool, store: OnceLock::new() })
     }
 
     /// The configuration.
@@ -43,9 +42,36 @@ impl App {
         &self.config
     }
 
-    /// The policy.
-    pub fn catalogue(&self) -> &Catalogue {
-        &self.catalogue
+    /// The policy in force now; it may be another one at the next call.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.plugins.current()
+    }
+
+    /// Where the policy is read from.
+    pub fn plugins(&self) -> &Plugins {
+        &self.plugins
+    }
+
+    /// Looks whether the plugin folder has changed and, if so, records the new policy and puts it in force.
+    ///
+    /// A wrong file is recorded too, once, and changes nothing. Nothing changes without a record.
+    pub async fn reload_plugins(&self) -> Result<(), StoreError> {
+        match self.plugins.look() {
+            Found::Same => {}
+            Found::Wrong(cause) => {
+                tracing::error!("the plugin folder is wrong, the policy in force stays: {cause}");
+                self.audit(&Audit { event: "policy_refused", data: json!({ "cause": cause }) }).await?;
+            }
+            Found::Other(candidate) => {
+                let (old, new) =
+                    (self.catalogue().digest().to_owned(), candidate.catalogue.digest().to_owned());
+                let data = json!({ "old": old, "new": new });
+                self.audit(&Audit { event: "policy_changed", data }).await?;
+                self.plugins.swap(*candidate);
+                tracing::info!("the policy has changed: {old} is now {new}");
+            }
+        }
+        Ok(())
     }
 
     /// The recovery actions.
@@ -97,7 +123,7 @@ impl App {
     /// Judges a line and, when the verdict is auto, runs it on the host as the reader. The verdict, the start and
     /// the end are recorded; without a record nothing is sent.
     pub async fn read(&self, host: &Host, line: &str, caller: &str) -> Result<Output, Failure> {
-        let judged = self.catalogue.judge(line);
+        let judged = self.catalogue().judge(line);
         let subject = json!({ "host": host.name, "account": "reader", "line": line, "verdict": judged.verdict, "form": judged.form, "caller": caller });
         if judged.verdict != Level::Auto {
             self.audit(&Audit { event: "blocked", data: with(subject, "reason", &judged.reason) })
@@ -214,30 +240,6 @@ pub fn line_of<S: AsRef<str>>(argv: &[S]) -> String {
     quoted.join(" ")
 }
 
-/// The `*.toml` files of a folder in the order of their names, with their text.
-fn toml_files(dir: Option<&Path>) -> Result<Vec<(String, String)>, ConfigError> {
-    let Some(dir) = dir else { return Ok(Vec::new()) };
-    let wrong = |path: &Path, e: &std::io::Error| ConfigError {
-        place: path.display().to_string(),
-        cause: e.to_string(),
-    };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(|e| wrong(dir, &e))? {
-        let path = entry.map_err(|e| wrong(dir, &e))?.path();
-        if path.extension().is_some_and(|x| x == "toml") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    paths
-        .into_iter()
-        .map(|path| {
-            let text = std::fs::read_to_string(&path).map_err(|e| wrong(&path, &e))?;
-            Ok((path.display().to_string(), text))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,6 +250,37 @@ mod tests {
         let line = line_of(&words);
         let back = policy::lex::lex(&line).unwrap();
         assert_eq!(back.iter().map(String::as_str).collect::<Vec<_>>(), words);
+    }
+
+    #[tokio::test]
+    async fn a_change_of_the_policy_is_recorded_before_it_is_in_force() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = crate::config::Environment::from([("HOME", dir.path().to_str().unwrap())]);
+        let file = dir.path().join("c.toml");
+        let plugins = dir.path().join("plugins.d");
+        std::fs::create_dir(&plugins).unwrap();
+        std::fs::write(&file, "state_dir = \"state\"\n").unwrap();
+        let app = App::new(Config::load(Some(&file), &env).unwrap()).unwrap();
+        let before = app.catalogue().digest().to_owned();
+        let form = "name = \"local\"\ntitle = \"x\"\ncategory = \"local\"\n[[command]]\nname = \"frob\"\n[[command.form]]\n\
+                    name = \"a\"\nlevel = \"auto\"\nexamples = [\"frob\"]\ncounter_examples = [\"frob x\"]\n";
+        std::fs::write(plugins.join("local.toml"), form).unwrap();
+        app.reload_plugins().await.unwrap();
+        assert_eq!(app.catalogue().judge("frob").verdict, Level::Auto);
+        std::fs::write(plugins.join("local.toml"), "name = 1").unwrap();
+        app.reload_plugins().await.unwrap();
+        app.reload_plugins().await.unwrap();
+        assert_eq!(app.catalogue().judge("frob").verdict, Level::Auto);
+        let events = app.store().unwrap().audit_tail(9).unwrap();
+        assert_eq!(events.len(), 2, "{events:?}");
+        assert!(events[0].contains("policy_changed") && events[0].contains(&before));
+        assert!(events[1].contains("policy_refused") && events[1].contains("local.toml:1"));
+        // No record, no change.
+        std::fs::remove_file(plugins.join("local.toml")).unwrap();
+        let database = rusqlite::Connection::open(app.store().unwrap().path()).unwrap();
+        database.execute("UPDATE audit SET line = 'x' WHERE seq = 2", []).unwrap();
+        app.reload_plugins().await.unwrap_err();
+        assert_eq!(app.catalogue().judge("frob").verdict, Level::Auto);
     }
 
     #[tokio::test]

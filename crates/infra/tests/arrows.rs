@@ -24,15 +24,34 @@ const CRATES: &[(&str, &[&str])] = &[
 const MODULES: &[(&str, &[&str])] = &[
     ("analysis", &[]),
     ("config", &[]),
+    ("difference", &[]),
+    ("plugins", &["config"]),
     ("store", &[]),
     ("ssh", &["config", "store"]),
     ("hosts", &[]),
     ("learning", &["analysis", "hosts", "store"]),
-    ("app", &["config", "hosts", "learning", "ssh", "store"]),
+    ("app", &["config", "hosts", "learning", "plugins", "ssh", "store"]),
     ("recovery", &["app", "config", "hosts", "ssh", "store"]),
     ("mcp", &["analysis", "app", "config", "hosts", "learning", "recovery", "store"]),
+    ("doctor", &["app", "config", "hosts", "recovery", "ssh", "store"]),
     ("demo", &["app", "config", "recovery", "ssh", "store"]),
-    ("cli", &["analysis", "app", "config", "demo", "hosts", "learning", "mcp", "recovery", "store"]),
+    (
+        "cli",
+        &[
+            "analysis",
+            "app",
+            "config",
+            "demo",
+            "difference",
+            "doctor",
+            "hosts",
+            "learning",
+            "mcp",
+            "plugins",
+            "recovery",
+            "store",
+        ],
+    ),
 ];
 
 /// Libraries that only some places may know.

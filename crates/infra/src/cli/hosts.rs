@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{Context, Done, Ended, output};
 use crate::app::App;
 use crate::config::Host;
+use crate::doctor;
 use crate::recovery::describe;
 
 /// The hosts of the inventory.
@@ -93,25 +94,18 @@ async fn check_one(app: &App, host: &Host) -> (bool, Value) {
     match describe(app, host).await {
         Err(e) => (false, json!({ "host": name, "ok": false, "code": e.code(), "detail": e.to_string() })),
         Ok(facts) => {
-            let skew = facts.now - crate::store::now_ms() / 1000;
-            let mut wrong = Vec::new();
-            if facts.host != name.as_str() {
-                wrong.push(format!("it calls itself {}", facts.host));
-            }
-            if facts.tenant != host.tenant {
-                wrong.push(format!("its tenant is {}, here {}", facts.tenant, host.tenant));
-            }
-            if facts.policy != app.catalogue().digest() {
-                wrong.push("its policy differs from this server's".to_owned());
-            }
-            if skew.abs() > 30 {
-                wrong.push(format!("its clock is {skew} s off"));
-            }
+            let now = crate::store::now_ms() / 1000;
+            let wrong: Vec<String> = doctor::target(&facts, host, app.catalogue().digest(), now)
+                .into_iter()
+                .filter(|c| !c.ok)
+                .map(|c| format!("{}: {}", c.check, c.detail))
+                .collect();
             let ok = wrong.is_empty();
+            let skew = facts.now.saturating_sub(now);
             let detail = if ok {
                 format!("version {}, policy equal, clock {skew} s off", facts.version)
             } else {
-                wrong.join("; ")
+                format!("{}; `mcp-linux-infra doctor {name}` says what mends it", wrong.join("; "))
             };
             (
                 ok,

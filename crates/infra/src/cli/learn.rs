@@ -58,7 +58,7 @@ impl LearnCommand {
 
 fn suggestions(app: &App, min_count: i64, min_age_seconds: i64, json: bool) -> Done {
     let rows = app.store()?.blocked_commands(min_count, min_age_seconds, now_ms() / 1000)?;
-    let found = learning::suggestions(app.catalogue(), rows);
+    let found = learning::suggestions(&app.catalogue(), rows);
     if json {
         return output::json(&found);
     }
@@ -101,7 +101,7 @@ fn accept(app: &App, shape: &str, file: &Path) -> Done {
             "no blocked command has the shape {shape:?}; `learn suggestions` lists them"
         )));
     };
-    let said = learning::suggestion(app.catalogue(), row);
+    let said = learning::suggestion(&app.catalogue(), row);
     let level = match said.recommended {
         Recommendation::AddAuto => "auto",
         Recommendation::AddManual => "manual",

@@ -6,6 +6,7 @@ mod approve;
 mod audit;
 mod demo;
 mod docs;
+mod doctor;
 mod grant;
 mod hosts;
 mod learn;
@@ -44,6 +45,8 @@ enum Command {
     /// The hosts of the inventory
     #[command(subcommand)]
     Hosts(hosts::Hosts),
+    /// Whether the server and its hosts are fit for work, and what mends what is not
+    Doctor(doctor::Doctor),
     /// The MCP tools, from the shell
     #[command(subcommand)]
     Tool(tool::ToolCommand),
@@ -153,6 +156,7 @@ fn run(cli: Cli) -> Done {
         Command::Demo(c) => c.run(),
         Command::DemoTarget(c) => c.run(),
         Command::Hosts(c) => c.run(&context),
+        Command::Doctor(c) => c.run(&context),
         Command::Tool(c) => c.run(&context),
         Command::Policy(c) => c.run(&context),
         Command::Learn(c) => c.run(&context),

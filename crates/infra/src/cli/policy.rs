@@ -1,13 +1,18 @@
-//! `policy check`, `policy list`, `policy test`
+//! `policy check`, `policy list`, `policy test`, `policy diff`
 
 use std::io::BufRead;
+use std::path::Path;
 
 use clap::Subcommand;
 use policy::Catalogue;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::analysis;
+use crate::app::App;
+use crate::difference::{Difference, Recorded, difference};
+use crate::hosts::hygiene;
+use crate::plugins;
 
 use super::{Context, Done, Ended, output};
 
@@ -38,6 +43,19 @@ pub(super) enum PolicyCommand {
         #[arg(long, conflicts_with = "json")]
         markdown: bool,
     },
+    /// Judge recorded commands and all examples by two policies and list every verdict that differs
+    Diff {
+        /// The policy before: a folder of plugins, one plugin file, `builtin`, or `current` for the one in force here
+        old: String,
+        /// The policy after, in the same way
+        new: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Exit 1 when a verdict differs
+        #[arg(long)]
+        exit_code: bool,
+    },
     /// Check that every example of every form is permitted and every counter-example is not
     Test {
         /// Print JSON
@@ -50,16 +68,22 @@ impl PolicyCommand {
     pub(super) fn run(&self, context: &Context) -> Done {
         let app = context.app()?;
         match self {
-            Self::Check { jsonl: true, .. } => check_lines(app.catalogue()),
+            Self::Check { jsonl: true, .. } => check_lines(&app.catalogue()),
             Self::Check { json, host, line, .. } => {
                 if let Some(host) = host {
                     app.host(host).map_err(Ended::usage)?;
                 }
-                check(app.catalogue(), &line.join(" "), *json)
+                check(&app.catalogue(), &line.join(" "), *json)
             }
-            Self::List { markdown: true, .. } => output::line(tables(app.catalogue()).trim_end()),
-            Self::List { json, .. } => list(app.catalogue(), *json),
-            Self::Test { json } => test(app.catalogue(), *json),
+            Self::List { markdown: true, .. } => output::line(tables(&app.catalogue()).trim_end()),
+            Self::List { json, .. } => list(&app.catalogue(), *json),
+            Self::Diff { old, new, json, exit_code } => {
+                let (old, new) = (named(&app, old)?, named(&app, new)?);
+                let found = difference(&old, &new, recorded(&app));
+                show_difference(&found, *json)?;
+                if *exit_code && !found.changes.is_empty() { Err(Ended::quiet(1)) } else { Ok(()) }
+            }
+            Self::Test { json } => test(&app.catalogue(), *json),
         }
     }
 }
@@ -86,6 +110,59 @@ fn check(catalogue: &Catalogue, line: &str, json: bool) -> Done {
         "manual" => Err(Ended::quiet(3)),
         _ => Err(Ended::quiet(4)),
     }
+}
+
+/// A policy by the word or the place that names it.
+fn named(app: &App, name: &str) -> Result<Catalogue, Ended> {
+    match name {
+        "current" => Ok(Catalogue::clone(&app.catalogue())),
+        "builtin" => plugins::read(None).map_err(Ended::usage),
+        place => plugins::read(Some(Path::new(place))).map_err(Ended::usage),
+    }
+}
+
+/// The lines of the audit chain that were run or blocked, the newest first of so many.
+fn recorded(app: &App) -> Vec<Recorded> {
+    const MOST: usize = 100_000;
+    let lines = match app.store().and_then(|s| s.audit_tail(MOST)) {
+        Ok(lines) => lines,
+        Err(e) => {
+            eprintln!("mcp-linux-infra: no recorded commands are compared: {e}");
+            return Vec::new();
+        }
+    };
+    let asked = |record: &Value| matches!(record["event"].as_str(), Some("command" | "blocked"));
+    lines
+        .iter()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(asked)
+        .filter_map(|record: Value| record["data"]["line"].as_str().map(str::to_owned))
+        .map(|line| Recorded { line, count: 1 })
+        .collect()
+}
+
+fn show_difference(found: &Difference, json: bool) -> Done {
+    if json {
+        return output::json(found);
+    }
+    for c in &found.changes {
+        let mark = if c.wider { "WIDER " } else { "      " };
+        let count = if c.count == 0 { "example".to_owned() } else { format!("{}x", c.count) };
+        output::line(&format!(
+            "{mark}{:<8} {} -> {}  {}",
+            count,
+            c.old,
+            c.new,
+            hygiene::clean(c.line.as_bytes()).text
+        ))?;
+        output::line(&format!("               {} -> {}", c.old_form, c.new_form))?;
+    }
+    let wider = found.changes.iter().filter(|c| c.wider).count();
+    output::line(&format!(
+        "{} line(s) judged, {} differ, {wider} of them permit more",
+        found.lines,
+        found.changes.len()
+    ))
 }
 
 #[derive(Deserialize)]

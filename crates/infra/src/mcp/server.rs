@@ -12,7 +12,9 @@ use rmcp::service::{RequestContext, RoleServer, ServerInitializeError};
 use rmcp::transport::stdio_pipes;
 use rmcp::{ServerHandler, ServiceExt};
 use serde_json::Value;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
 
@@ -135,7 +137,8 @@ fn wire_answer(answer: Answer) -> CallToolResult {
 
 /// Serves one client on stdin and stdout until stdin closes or a signal comes.
 pub async fn serve_stdio(app: Arc<App>) -> anyhow::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let watch = tokio::spawn(watch_plugins(Arc::clone(&app), signal(SignalKind::hangup())?));
     let running = async {
         match McpServer::new(app).serve(stdio_pipes()).await {
             Ok(service) => service.waiting().await.map(|_| ()).map_err(anyhow::Error::from),
@@ -144,10 +147,27 @@ pub async fn serve_stdio(app: Arc<App>) -> anyhow::Result<()> {
             Err(e) => Err(e.into()),
         }
     };
-    tokio::select! {
+    let done = tokio::select! {
         done = running => done,
         _ = terminate.recv() => Ok(()),
         _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    watch.abort();
+    done
+}
+
+/// Looks at the plugin folder every two seconds, and at once on SIGHUP. No tool can ask for it: the model has no say in the policy.
+async fn watch_plugins(app: Arc<App>, mut hangup: Signal) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(2));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = hangup.recv() => {}
+        }
+        if let Err(e) = app.reload_plugins().await {
+            tracing::error!("the policy could not be changed, as no record could be written: {e}");
+        }
     }
 }
 

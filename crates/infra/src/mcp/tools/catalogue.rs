@@ -52,6 +52,9 @@ struct Nothing {}
 struct PluginList {
     /// SHA-256 of the policy; a target with the same digest judges the same.
     digest: String,
+    /// Why files of the plugin folder are not in force, if some are wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
     plugins: Vec<PluginSummary>,
 }
 
@@ -94,7 +97,8 @@ async fn list_command_plugins(call: Call, _: Nothing) -> Result<Reply<PluginList
         .map(|p| format!("{}: {} ({} commands, {} forms run at once)", p.name, p.title, p.commands, p.auto))
         .collect::<Vec<_>>()
         .join("\n");
-    Ok(Reply { data: PluginList { digest: catalogue.digest().to_owned(), plugins }, text })
+    let problem = call.app.plugins().problem();
+    Ok(Reply { data: PluginList { digest: catalogue.digest().to_owned(), problem, plugins }, text })
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -159,7 +163,8 @@ fn answer(mut rows: Vec<FormRow>) -> Reply<FormList> {
 }
 
 async fn get_plugin_details(call: Call, arguments: Details) -> Result<Reply<FormList>, ToolError> {
-    let plugins = call.app.catalogue().plugins();
+    let catalogue = call.app.catalogue();
+    let plugins = catalogue.plugins();
     let Some(plugin) = plugins.iter().find(|p| p.name == arguments.plugin) else {
         let names: Vec<&str> = plugins.iter().map(|p| p.name.as_str()).collect();
         return Err(ToolError::new(
@@ -188,7 +193,8 @@ async fn search_commands(call: Call, arguments: Search) -> Result<Reply<FormList
         ));
     }
     let mut found: Vec<(&Plugin, &Form)> = Vec::new();
-    for plugin in call.app.catalogue().plugins() {
+    let catalogue = call.app.catalogue();
+    for plugin in catalogue.plugins() {
         for form in forms(plugin) {
             let text = format!(
                 "{} {} {} {} {}",

@@ -77,7 +77,7 @@ async fn execute_ssh_command(
     }
     let output = match call.app.read(host, &arguments.command, &call.caller).await {
         Err(refused @ Failure::Blocked { .. }) => {
-            let said = analysis::analyse(call.app.catalogue(), &arguments.command);
+            let said = analysis::analyse(&call.app.catalogue(), &arguments.command);
             let mut error = ToolError::from(refused);
             if !said.similar.is_empty() {
                 error.message.push_str(&format!("; permitted and like it: {}", said.similar.join("; ")));
@@ -141,7 +141,7 @@ async fn analyze_command(call: Call, arguments: Analyze) -> Result<Reply<Analysi
     if let Some(name) = &arguments.host {
         host(&call, name)?;
     }
-    let data = analysis::analyse(call.app.catalogue(), &arguments.command);
+    let data = analysis::analyse(&call.app.catalogue(), &arguments.command);
     let mut text = format!("{} ({} risk): {}.", data.verdict, data.risk, data.reason);
     text.push_str(match data.verdict.as_str() {
         "auto" => " execute_ssh_command runs it.",

@@ -62,7 +62,7 @@ async fn get_learning_suggestions(call: Call, arguments: Ask) -> Result<Reply<Su
         call.app.blocking(move |store| store.blocked_commands(count, age, now_ms() / 1000)).await?;
     let left_out = rows.len().saturating_sub(MOST);
     rows.truncate(MOST);
-    let suggestions = learning::suggestions(call.app.catalogue(), rows);
+    let suggestions = learning::suggestions(&call.app.catalogue(), rows);
     let mut text = suggestions
         .iter()
         .map(|s| format!("{:<10} {:>5}x  {}  ({})", s.recommended.as_str(), s.count, s.shape, s.why))

@@ -1,0 +1,67 @@
+//! `doctor`
+
+use clap::Args;
+use futures::StreamExt;
+use serde_json::json;
+
+use super::{Context, Done, Ended, output};
+use crate::config::Host;
+use crate::doctor::{self, Check};
+
+/// Checks this server, its policy and its audit chain, then each host: reached, host key, both accounts, versions, policy digest, clock.
+///
+/// Exit 0 when all is well, 1 when a check failed. Hosts are only looked at.
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// Names of hosts; all when none is given
+    hosts: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Doctor {
+    pub(super) fn run(&self, context: &Context) -> Done {
+        let app = context.app()?;
+        let chosen: Vec<&Host> = if self.hosts.is_empty() {
+            app.config().inventory.iter().collect()
+        } else {
+            self.hosts.iter().map(|n| app.host(n)).collect::<Result<_, _>>().map_err(Ended::usage)?
+        };
+        let mut all = vec![("server".to_owned(), doctor::server(&app))];
+        self.show(&all[0])?;
+        Context::block_on(async {
+            let looked =
+                chosen.into_iter().map(|h| async { (h.name.to_string(), doctor::host(&app, h).await) });
+            let mut found = futures::stream::iter(looked).buffered(16);
+            // As each is done, so that a long list shows where it is.
+            while let Some(one) = found.next().await {
+                self.show(&one)?;
+                all.push(one);
+            }
+            Ok(())
+        })?;
+        let well = all.iter().flat_map(|(_, checks)| checks).all(|c| c.ok);
+        if self.json {
+            let rows: Vec<_> =
+                all.iter().map(|(name, checks)| json!({ "of": name, "checks": checks })).collect();
+            output::json(&json!({ "ok": well, "results": rows }))?;
+        }
+        if well { Ok(()) } else { Err(Ended::quiet(1)) }
+    }
+
+    fn show(&self, (name, checks): &(String, Vec<Check>)) -> Done {
+        if self.json {
+            return Ok(());
+        }
+        output::line(name)?;
+        for check in checks {
+            let mark = if check.ok { "ok  " } else { "FAIL" };
+            output::line(&format!("  {mark} {:<10} {}", check.check, check.detail))?;
+            if let Some(mend) = &check.mend {
+                output::line(&format!("       {:<10} -> {mend}", ""))?;
+            }
+        }
+        Ok(())
+    }
+}
