@@ -42,9 +42,16 @@ impl Catalogue {
     /// The first wrong file, with its line. A plugin may add forms to a command that another one lists; a `blocked` form
     /// beats every other. Two plugins cannot have the same name.
     pub fn with_plugins(files: impl IntoIterator<Item = (String, String)>) -> Result<Self, PluginError> {
-        let mut sources: Vec<(String, String)> =
-            PLUGINS.iter().map(|(name, text)| (format!("builtin/{name}"), (*text).to_owned())).collect();
-        sources.extend(files);
+        let builtin = PLUGINS.iter().map(|(name, text)| (format!("builtin/{name}"), (*text).to_owned()));
+        Self::of(builtin.chain(files))
+    }
+
+    /// These plugins alone, without the built-in ones: to judge a plugin by itself.
+    ///
+    /// # Errors
+    /// As [`Self::with_plugins`].
+    pub fn of(files: impl IntoIterator<Item = (String, String)>) -> Result<Self, PluginError> {
+        let sources: Vec<(String, String)> = files.into_iter().collect();
         let mut plugins: Vec<Plugin> = Vec::new();
         for (file, text) in &sources {
             let plugin = Plugin::parse(file, text)?;
