@@ -33,7 +33,7 @@ one() {
   local target=$1 log=$artifacts/$1.log
   local max=8300  # a bit more than the longest line
   case $target in plugin|action) max=16384;; statement) max=16500;; envelope) max=66000;; approvers) max=32768;; esac
-  FUZZ_SEEDS=$corpus "$bin/$target" || return 1
+  FUZZ_SEEDS=$corpus "$bin/$target" 2>"$log" || { cat "$log"; return 1; }
   "$bin/$target" "$corpus/$target" -dict="$corpus/$target.dict" -max_len=$max -len_control=20 -timeout=10 \
     -rss_limit_mb=1024 -max_total_time="$amount" -print_final_stats=1 -artifact_prefix="$artifacts/$target-" >"$log" 2>&1
   local status=$?

@@ -7,8 +7,21 @@ use policy::action::{Action, Bound, Phase};
 use crate::text::assert_visible;
 
 /// Values for parameters; most types take one of them.
-const VALUES: [&str; 13] =
-    ["nginx", "1", "10", "/var/log/x", "10.0.0.1", "a b", "today", "err", "a\nb", "-x", "\u{202e}x", "\u{1b}[2K", "%n"];
+const VALUES: [&str; 13] = [
+    "nginx",
+    "1",
+    "10",
+    "/var/log/x",
+    "10.0.0.1",
+    "a b",
+    "today",
+    "err",
+    "a\nb",
+    "-x",
+    "\u{202e}x",
+    "\u{1b}[2K",
+    "%n",
+];
 
 /// Takes the bytes as an action file.
 pub fn check(data: &[u8]) {

@@ -10,7 +10,9 @@ pub fn check(data: &[u8]) {
     let lines: Vec<&str> = text.split('\n').collect();
     let approvers = match once {
         Ok(approvers) => approvers,
-        Err(error) => return assert!((1..=lines.len()).contains(&error.line) && !error.cause.is_empty(), "{error}"),
+        Err(error) => {
+            return assert!((1..=lines.len()).contains(&error.line) && !error.cause.is_empty(), "{error}");
+        }
     };
     let mut before = 0;
     for approver in &approvers {

@@ -16,7 +16,10 @@ pub fn check(data: &[u8]) {
     assert_eq!([parts.statement, &parts.armors.concat()].concat(), data);
     let whole = join(parts.statement, &parts.armors);
     assert!(whole == data || whole == [data, b"\n"].concat());
-    assert_eq!(split(&whole).map(|p| (p.statement, p.armors.len())), Ok((parts.statement, parts.armors.len())));
+    assert_eq!(
+        split(&whole).map(|p| (p.statement, p.armors.len())),
+        Ok((parts.statement, parts.armors.len()))
+    );
     // What the target does with it next: refused or not, it must end.
     let _ = grant::Envelope::new(parts.statement, &parts.armors);
 }

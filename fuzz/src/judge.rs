@@ -13,9 +13,34 @@ const UNKNOWN: &str = "--an-option-of-nobody";
 
 /// Words that have been trouble elsewhere.
 const TROUBLE: [&str; 28] = [
-    "--", "-", "", "-f", "-rf", "--help", "--no-pager", "-n", "-n5", "5", "-1", "--output=/tmp/x", "-o", "/etc/shadow",
-    "/var/log/../../etc/shadow", "/var/log/syslog", "/proc/self/environ", "*", "$(id)", "a=b", "é", "-é", "@/x", "%n",
-    "{{.Names}}", "localhost:443", "10.0.0.1", "nginx",
+    "--",
+    "-",
+    "",
+    "-f",
+    "-rf",
+    "--help",
+    "--no-pager",
+    "-n",
+    "-n5",
+    "5",
+    "-1",
+    "--output=/tmp/x",
+    "-o",
+    "/etc/shadow",
+    "/var/log/../../etc/shadow",
+    "/var/log/syslog",
+    "/proc/self/environ",
+    "*",
+    "$(id)",
+    "a=b",
+    "é",
+    "-é",
+    "@/x",
+    "%n",
+    "{{.Names}}",
+    "localhost:443",
+    "10.0.0.1",
+    "nginx",
 ];
 
 /// What the judge may have got its words from.
@@ -58,15 +83,19 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// The example that the first two bytes name, changed by what three bytes each say: what, where, with which word.
+/// The example that the first two bytes name, changed by what four bytes each say: what, where, and (two) with which word.
 fn edited(sources: &Sources, bytes: &[u8]) -> Vec<String> {
     let number = |bytes: &[u8]| bytes.iter().fold(0_usize, |n, b| n << 8 | usize::from(*b));
     let (head, edits) = bytes.split_at(bytes.len().min(2));
     let mut words = sources.examples[number(head) % sources.examples.len()].clone();
     for edit in edits.chunks_exact(4) {
         let at = usize::from(edit[1]) % (words.len() + 1);
-        let word = sources.words[number(&edit[2..4]) % sources.words.len()].clone();
-        match edit[0] % 8 {
+        let choice = number(&edit[2..4]);
+        let word = match edit[0] {
+            0x80.. => TROUBLE[choice % TROUBLE.len()].to_owned(),
+            _ => sources.words[choice % sources.words.len()].clone(),
+        };
+        match edit[0] % 9 {
             0 | 1 => words.insert(at, word),
             2 if at < words.len() => words[at] = word,
             3 if at < words.len() => drop(words.remove(at)),
@@ -74,7 +103,8 @@ fn edited(sources: &Sources, bytes: &[u8]) -> Vec<String> {
             5 if at < words.len() => words[at].push_str(&word),
             6 if at < words.len() => words[at].insert_str(0, &word),
             7 if at + 1 < words.len() => words.swap(at, at + 1),
-            _ => words.insert(at, "--".to_owned()),
+            8 => words.insert(at, "--".to_owned()),
+            _ => {}
         }
     }
     words

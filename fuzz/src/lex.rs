@@ -39,6 +39,9 @@ fn survive(words: &[&str]) {
     let quoted = quote(words);
     let fits = quoted.len() <= MAX_LINE && words.len() <= MAX_WORDS;
     if fits && words.iter().all(printable) && !words[0].contains('=') {
-        assert_eq!(lex(&quoted).as_deref(), Ok(&words.iter().map(ToString::to_string).collect::<Vec<_>>()[..]));
+        assert_eq!(
+            lex(&quoted).as_deref(),
+            Ok(&words.iter().map(ToString::to_string).collect::<Vec<_>>()[..])
+        );
     }
 }

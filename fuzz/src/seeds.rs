@@ -36,7 +36,9 @@ fn of(target: &str) -> std::io::Result<Vec<Vec<u8>>> {
     let texts = |lines: Vec<String>| lines.into_iter().map(String::into_bytes).collect();
     Ok(match target {
         "lex" => texts(lines()?),
-        "judge" => texts(lines()?).into_iter().chain((0..=u8::MAX).map(|n| vec![0x80, n, n, 0, 1, n, n])).collect(),
+        "judge" => {
+            texts(lines()?).into_iter().chain((0..=u8::MAX).map(|n| vec![0x80, n, n, n, 1, n, n])).collect()
+        }
         "plugin" => texts(pieces("plugins", "[[command]]")?),
         "action" => texts(pieces("actions", "\0")?),
         "statement" => texts(statements()),
@@ -97,7 +99,8 @@ fn statements() -> Vec<String> {
 
 fn approvers() -> Vec<String> {
     let keys = sshsig::key_lines();
-    let options = r#"valid-after="20260101Z",valid-before="202712312359Z",namespaces="pra-grant@mcp-linux-infra,file""#;
+    let options =
+        r#"valid-after="20260101Z",valid-before="202712312359Z",namespaces="pra-grant@mcp-linux-infra,file""#;
     vec![
         format!("# who may approve\nalice {} alice@laptop\n", keys[0]),
         format!("alice {}\n\nbob {options} {}\n", keys[0], keys[2]),
@@ -110,23 +113,30 @@ fn approvers() -> Vec<String> {
 fn words(target: &str) -> BTreeSet<String> {
     let own = |words: &str| words.split(' ').map(str::to_owned).collect();
     match target {
-        "lex" => own(r#"' " \' \" \\ $ ` ! ; = A=b \u{202e} \u{200b} \u{e0041} é"#),
+        "lex" => own("' \" \\' \\\" \\\\ $ ` ! ; = A=b \u{202e} \u{200b} \u{e0041} é"),
         "judge" => {
             let lines = lines().unwrap_or_default();
-            lines.iter().filter_map(|l| lex::lex(l).ok()).flat_map(|w| w.to_vec()).filter(|w| w.len() > 1).collect()
+            lines
+                .iter()
+                .filter_map(|l| lex::lex(l).ok())
+                .flat_map(|w| w.to_vec())
+                .filter(|w| w.len() > 1)
+                .collect()
         }
         "plugin" => own(concat!(
             "name title category roots exclude [[command]] [[command.form]] program profile single_dash options level risk ",
             "reason any words require leading force force_behind_words lines bytes seconds examples counter_examples auto ",
             "manual blocked {unit} {path:log} {int:1..5} {enum:a|b} {set:a|b} {format:%n|%s} {sed} {awk} {pattern}? {name}* ",
-            "[{time}] --an|-a = true [ ] [roots]"
+            "[{time}] --an|-a = true [ ] [roots] \\u202e \\u0007"
         )),
         "action" => own(concat!(
             "name title description risk approvals timeout_seconds units [params.x] type optional [[precheck]] [[run]] ",
             "[[verify]] [[rollback]] argv expect exit stdout stdout_contains differs capture when var is set empty retry ",
-            "seconds every_ms already_ok {x} {{ }} pattern format:%n low high"
+            "seconds every_ms already_ok {x} {{ }} pattern format:%n low high \\u202e \\u0007"
         )),
-        "statement" => own(r#""v":1 "kind":"command" "argv":["a"] "params":{} \u202e \ud800 \u0000 1e3 null "nonce" "plan":"""#),
+        "statement" => own(
+            r#""v":1 "kind":"command" "argv":["a"] "params":{} \u202e \ud800 \u0000 1e3 null "nonce" "plan":"""#,
+        ),
         "sshsig" | "envelope" => own(concat!(
             "-----BEGIN -----END SSH SIGNATURE----- SSHSIG ssh-ed25519 sk-ssh-ed25519@openssh.com ecdsa-sha2-nistp256 ",
             "nistp256 sha256 sha512 pra-grant@mcp-linux-infra ssh:"
@@ -145,7 +155,11 @@ fn dictionary(words: &BTreeSet<String>) -> String {
         b' '..=b'~' => char::from(b).to_string(),
         _ => format!("\\x{b:02X}"),
     };
-    words.iter().filter(|w| w.len() <= 64).map(|w| format!("\"{}\"\n", w.bytes().map(byte).collect::<String>())).collect()
+    words
+        .iter()
+        .filter(|w| w.len() <= 64)
+        .map(|w| format!("\"{}\"\n", w.bytes().map(byte).collect::<String>()))
+        .collect()
 }
 
 fn source(place: &str) -> PathBuf {

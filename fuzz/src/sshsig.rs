@@ -28,7 +28,9 @@ pub fn check(data: &[u8]) {
         assert_eq!(read.blob(), data);
         key(&read);
     }
-    if let Ok(read) = std::str::from_utf8(data).map_err(|_| ()).and_then(|t| PublicKey::from_text(t).map_err(|_| ())) {
+    if let Ok(read) =
+        std::str::from_utf8(data).map_err(|_| ()).and_then(|t| PublicKey::from_text(t).map_err(|_| ()))
+    {
         key(&read);
     }
 }
@@ -44,7 +46,10 @@ fn signature(read: &SshSig) {
     key(&read.key);
     if read.verify(MESSAGE).is_ok() {
         // Without the private key no other signature can be found than those that it made.
-        assert!(genuine().iter().any(|armor| SshSig::parse(armor.as_bytes()).as_ref() == Ok(read)), "{read:?}");
+        assert!(
+            genuine().iter().any(|armor| SshSig::parse(armor.as_bytes()).as_ref() == Ok(read)),
+            "{read:?}"
+        );
     }
 }
 
@@ -70,7 +75,8 @@ fn public() -> Vec<u8> {
 }
 
 fn strings(parts: &[&[u8]]) -> Vec<u8> {
-    let field = |part: &&[u8]| [&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes()[..], part].concat();
+    let field =
+        |part: &&[u8]| [&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes()[..], part].concat();
     parts.iter().flat_map(field).collect()
 }
 
@@ -81,14 +87,16 @@ fn security_key() -> Vec<u8> {
 
 /// A P-256 key's wire form: the curve's generator.
 fn p256() -> Vec<u8> {
-    const G: &str = "BGsX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT+NC4v4af5uO5+tKfA+eFivOM1drMV7Oy7ZAaDe/UfU=";
+    const G: &str =
+        "BGsX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT+NC4v4af5uO5+tKfA+eFivOM1drMV7Oy7ZAaDe/UfU=";
     let point = Base64::decode_vec(G).unwrap_or_else(|e| panic!("{e}"));
     strings(&[b"ecdsa-sha2-nistp256", b"nistp256", &point])
 }
 
 /// Public keys as they stand in files.
 pub(crate) fn key_lines() -> Vec<String> {
-    let line = |blob: Vec<u8>| PublicKey::from_blob(&blob).map_or_else(|e| panic!("{e:?}"), |key| key.to_text());
+    let line =
+        |blob: Vec<u8>| PublicKey::from_blob(&blob).map_or_else(|e| panic!("{e:?}"), |key| key.to_text());
     [public(), security_key(), p256()].map(line).to_vec()
 }
 

@@ -22,7 +22,8 @@ pub fn check(data: &[u8]) {
     assert_eq!(statement.kind == Kind::Command, !statement.argv.is_empty());
     assert!(statement.params.is_empty() || statement.kind != Kind::Command);
     let shown = statement.argv.iter().chain(statement.params.keys()).chain(statement.params.values());
-    let names = [&statement.proposal, &statement.tenant, &statement.host, &statement.action, &statement.proposed_by];
+    let names =
+        [&statement.proposal, &statement.tenant, &statement.host, &statement.action, &statement.proposed_by];
     for text in shown.chain(names) {
         assert_visible(text, "a statement");
     }

@@ -46,11 +46,15 @@ pub(crate) fn readable(field: &str, value: &str, lines: bool) -> Result<(), Refu
     }
 }
 
-/// Control, bidirectional, zero-width, line separator and tag characters.
+/// Control, format, bidirectional, zero-width, line separator and tag characters, and letters without a shape. Variation
+/// selectors, which emoji need, may stand.
 fn hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+        || matches!(u32::from(c),
+            0xad | 0x34f | 0x600..=0x605 | 0x61c | 0x6dd | 0x70f | 0x890 | 0x891 | 0x8e2 | 0x115f | 0x1160 | 0x17b4
+            | 0x17b5 | 0x180b..=0x180f | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfeff | 0xffa0
+            | 0xfff9..=0xfffb | 0x110bd | 0x110cd | 0x13430..=0x1343f | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a
+            | 0xe0000..=0xe0fff)
 }
 
 #[cfg(test)]
@@ -71,8 +75,19 @@ mod tests {
     fn readable_text_has_nothing_that_cannot_be_seen() {
         assert!(readable("f", "Unbound ne répond plus.\n\tVoir #12", true).is_ok());
         assert!(readable("f", "a\nb", false).is_err());
-        for bad in ["\0", "\u{1b}[2K", "\u{9b}2K", "\u{202e}txt", "a\u{200b}b", "\u{e0041}", "\u{feff}", "\r"]
-        {
+        for bad in [
+            "\0",
+            "\u{1b}[2K",
+            "\u{9b}2K",
+            "\u{202e}txt",
+            "a\u{200b}b",
+            "\u{e0041}",
+            "\u{feff}",
+            "\r",
+            "a\u{3164}b",
+            "a\u{1d173}b",
+            "a\u{e0100}b",
+        ] {
             assert!(readable("f", bad, true).is_err(), "{bad:?}");
         }
     }

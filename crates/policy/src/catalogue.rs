@@ -1,7 +1,7 @@
 //! All plugins together, and the judge.
 
 use crate::form::{Fit, Form, Misfit};
-use crate::lex::{Words, lex};
+use crate::lex::{MAX_LINE, MAX_WORDS, Words, lex, quote};
 use crate::plugin::{Command, Listing, Plugin, PluginError};
 use crate::{Account, Judgement, Level, Permit, Risk, sha256_hex};
 
@@ -119,6 +119,11 @@ impl Catalogue {
         });
         for (plugin, command, form) in &found {
             if let Ok(fit) = form.fit(words) {
+                if form.level != Level::Blocked
+                    && let Err(cause) = settled(&found, form, line, words, &fit)
+                {
+                    return blocked(line, Risk::High, Some(plugin), cause);
+                }
                 return permitted(line, plugin, command, form, fit);
             }
         }
@@ -187,6 +192,31 @@ impl Catalogue {
             }
         }
         problems
+    }
+}
+
+/// Whether the words that run, forced options included, are themselves a line with this very form: a grant carries them, and
+/// the target judges what it carries.
+fn settled(
+    found: &[(&Plugin, &Command, &Form)],
+    form: &Form,
+    line: &str,
+    words: &Words,
+    fit: &Fit,
+) -> Result<(), String> {
+    // Quoting makes a line less than eight times as long.
+    if fit.argv.len() > MAX_WORDS || (line.len() > MAX_LINE / 8 && quote(&fit.argv).len() > MAX_LINE) {
+        return Err(format!(
+            "quoted and with forced options the line has more than {MAX_WORDS} words or {MAX_LINE} bytes"
+        ));
+    }
+    if fit.argv.len() == words.len() {
+        return Ok(());
+    }
+    let again = found.iter().find_map(|(_, _, other)| Some((*other, other.fit(&fit.argv).ok()?)));
+    match again {
+        Some((other, again)) if std::ptr::eq(other, form) && again == *fit => Ok(()),
+        _ => Err(format!("forced options cannot be added to this line: {}", form.usage())),
     }
 }
 

@@ -116,19 +116,25 @@ impl Form {
         words.join(" ")
     }
 
+    /// Whether the forced words are what the form itself permits: options with good values, nothing else.
+    pub(crate) fn check_forced(&self) -> Result<(), String> {
+        for (option, forced) in &self.force {
+            let words = [&[String::new()], forced.as_slice()].concat();
+            let mut scan = Scan::new(self, &words);
+            scan.options().map_err(|misfit| format!("force: {}", misfit.cause))?;
+            if !scan.operands.is_empty() || !scan.given[*option] || !scan.paths.is_empty() {
+                return Err(format!("force: {:?} must be one option that names no path", forced.join(" ")));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether `words` (the command's name first) have this form.
     pub(crate) fn fit(&self, words: &[String]) -> Result<Fit, Misfit> {
         if self.any {
             return Ok(Fit { argv: words.to_vec(), paths: Vec::new() });
         }
-        let mut scan = Scan {
-            form: self,
-            words,
-            given: vec![false; self.options.len()],
-            operands: Vec::new(),
-            end: None,
-            paths: Vec::new(),
-        };
+        let mut scan = Scan::new(self, words);
         scan.options()?;
         let behind = scan.items()?;
         for required in &self.require {
@@ -206,7 +212,18 @@ struct Scan<'a> {
     paths: Vec<PathOperand>,
 }
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
+    fn new(form: &'a Form, words: &'a [String]) -> Self {
+        Self {
+            form,
+            words,
+            given: vec![false; form.options.len()],
+            operands: Vec::new(),
+            end: None,
+            paths: Vec::new(),
+        }
+    }
+
     fn misfit(&self, at: usize, cause: impl AsRef<str>) -> Misfit {
         let word = self.words.get(at).map_or("the end", String::as_str);
         Misfit { fits: at, cause: format!("{word:?}: {}", cause.as_ref()) }

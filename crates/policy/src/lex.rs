@@ -54,7 +54,7 @@ const ACTIVE: &str = ";&|<>()$`*?[]{}~#!";
 /// The first character that is refused, an unfinished quote, too many bytes or words, or no word at all.
 pub fn lex(line: &str) -> Result<Words, LexError> {
     if line.len() > MAX_LINE {
-        return fail(MAX_LINE, format!("the line has more than {MAX_LINE} bytes"));
+        return fail(line.floor_char_boundary(MAX_LINE), format!("the line has more than {MAX_LINE} bytes"));
     }
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -198,6 +198,9 @@ mod tests {
             ("a \u{e0041}", 2),
             ("a \u{200b}", 2),
             ("a \u{ad}", 2),
+            ("a \u{17b4}", 2),
+            ("a \u{600}", 2),
+            ("a \u{1d173}", 2),
         ] {
             let error = lex(line).unwrap_err();
             assert_eq!(error.at, at, "{line:?}: {error}");
@@ -210,5 +213,8 @@ mod tests {
         assert!(lex(&"a ".repeat(257)).is_err());
         assert!(lex(&"a".repeat(MAX_LINE)).is_ok());
         assert!(lex(&"a".repeat(MAX_LINE + 1)).is_err());
+        let line = format!("a{}", "é".repeat(MAX_LINE / 2));
+        let at = lex(&line).unwrap_err().at;
+        assert!(line.is_char_boundary(at) && at == MAX_LINE - 1, "{at}");
     }
 }

@@ -270,7 +270,7 @@ fn read_form(form: FormFile, single_dash: bool, profile: Profile, roots: &Roots)
         Level::Manual => Risk::Medium,
         Level::Blocked => Risk::High,
     };
-    Ok(Form {
+    let form = Form {
         name: form.name,
         command: String::new(),
         title: form.title,
@@ -295,7 +295,9 @@ fn read_form(form: FormFile, single_dash: bool, profile: Profile, roots: &Roots)
         roots: roots.clone(),
         examples: form.examples,
         counter_examples: form.counter_examples,
-    })
+    };
+    form.check_forced().map_err(within)?;
+    Ok(form)
 }
 
 fn find(options: &[OptionSpec], name: &str) -> Result<usize, String> {
@@ -359,10 +361,10 @@ fn read_option(text: &str, single_dash: bool, roots: &Roots) -> Result<OptionSpe
         let shape = if single_dash {
             dashed || matches!(name.as_str(), "(" | ")" | "!") || (name.starts_with('+') && name.len() > 1)
         } else {
-            name.starts_with("--") || (dashed && name.chars().count() == 2) || name == COUNT
+            (dashed && (name.starts_with("--") || name.chars().count() == 2)) || name == COUNT
         };
         // With single dashes `-type=MX` is one word, known as a whole.
-        if !shape || !name.is_ascii() || name.contains(' ') || (name.contains('=') && !single_dash) {
+        if !shape || !name.bytes().all(|b| b.is_ascii_graphic() && (b != b'=' || single_dash)) {
             return Err(format!("{name:?} is no option name"));
         }
     }

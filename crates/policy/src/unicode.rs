@@ -25,7 +25,20 @@ pub(crate) fn hidden(c: char) -> Option<&'static str> {
         | '\u{ffa0}'
         | '\u{fe00}'..='\u{fe0f}'
         | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}' => Some("an invisible character"),
+        | '\u{fff9}'..='\u{fffb}'
+        | '\u{17b4}'
+        | '\u{17b5}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' => Some("an invisible character"),
+        '\u{600}'..='\u{605}'
+        | '\u{6dd}'
+        | '\u{70f}'
+        | '\u{890}'
+        | '\u{891}'
+        | '\u{8e2}'
+        | '\u{110bd}'
+        | '\u{110cd}'
+        | '\u{13430}'..='\u{1343f}' => Some("a format character"),
         '\u{e0000}'..='\u{e0fff}' => Some("a tag character"),
         '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}' => Some("a private-use character"),
         _ => None,
@@ -34,6 +47,10 @@ pub(crate) fn hidden(c: char) -> Option<&'static str> {
 
 /// Whether an operand's characters are permitted; the error says which is not.
 pub(crate) fn check_operand(word: &str) -> Result<(), String> {
+    // The lexer lets none in, but parameters and captures of actions come by another way.
+    if let Some((c, what)) = word.chars().find_map(|c| Some((c, hidden(c)?))) {
+        return Err(format!("U+{:04X} ({what})", u32::from(c)));
+    }
     if word.is_ascii() {
         return Ok(());
     }
@@ -69,7 +86,9 @@ mod tests {
         for good in ["échec", "ошибка", "エラ", "a-b_1", "日本語", "naïve café 1"] {
             assert!(check_operand(good).is_ok(), "{good}");
         }
-        for bad in ["e\u{301}chec", "ﬁle", "．．", "раypal", "a\u{2044}b", "−e", "‖", "１"] {
+        for bad in
+            ["e\u{301}chec", "ﬁle", "．．", "раypal", "a\nb", "\u{1b}[2K", "a\u{2044}b", "−e", "‖", "１"]
+        {
             assert!(check_operand(bad).is_err(), "{bad}");
         }
     }

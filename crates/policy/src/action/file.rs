@@ -11,6 +11,7 @@ use super::template::is_name;
 use super::{Action, ActionError, Capture, Expect, Is, Param, Phase, Retry, Step, Template, When};
 use crate::Risk;
 use crate::types::ValueType;
+use crate::unicode::hidden;
 
 /// Seconds that a step may take unless the file says otherwise.
 const TIMEOUT: u64 = 60;
@@ -209,8 +210,9 @@ fn read_argv(words: &[String]) -> Result<Vec<Template>, String> {
     if !bare {
         return Err(format!("argv: {program:?} is no bare program name"));
     }
-    if let Some(word) = words.iter().find(|word| word.contains(char::is_control)) {
-        return Err(format!("argv: {word:?} has a control character"));
+    // An approver reads these words: what is shown must be what is there.
+    if let Some(what) = words.iter().flat_map(|word| word.chars()).find_map(hidden) {
+        return Err(format!("argv: a word has {what}"));
     }
     words.iter().map(|word| Template::parse(word)).collect()
 }

@@ -192,3 +192,21 @@ fn two_actions_cannot_share_a_name() {
     assert_eq!(error.file, "b.toml");
     assert!(error.cause.contains("mend"));
 }
+
+#[test]
+fn nothing_hidden_is_shown_to_an_approver() {
+    let file = |word: &str| {
+        format!(
+            "name = \"x\"\ntitle = \"x\"\ndescription = \"x\"\nrisk = \"low\"\n[params.p]\ntype = \"pattern\"\n\
+             description = \"p\"\n[[run]]\nargv = [\"echo\", \"{word}\", \"{{p}}\"]\n[[verify]]\nargv = [\"true\"]\n"
+        )
+    };
+    for word in [r"\u202e", r"\u200b", r"\u0007", r"\U000e0041"] {
+        assert!(Action::parse("x.toml", &file(word)).unwrap_err().cause.starts_with("argv"), "{word}");
+    }
+    let action = Action::parse("x.toml", &file("é")).unwrap();
+    for value in ["a\nb", "\u{1b}[2K", "\u{202e}x", "\u{7f}"] {
+        let given = BTreeMap::from([("p".to_owned(), value.to_owned())]);
+        assert_eq!(action.bind(&given).unwrap_err().param, "p", "{value:?}");
+    }
+}
