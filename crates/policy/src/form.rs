@@ -328,10 +328,10 @@ impl<'a> Scan<'a> {
         Ok(at + 2)
     }
 
-    /// What is left to check of a word that begins with a dash: behind `--` a pattern may, no other operand ever.
-    fn undashed(&self, at: usize, ty: &ValueType) -> Result<String, Misfit> {
+    /// What is left to check of a word that begins with a dash: behind `--` the one pattern of a form may, no other operand ever.
+    fn undashed(&self, at: usize, ty: &ValueType, one: bool) -> Result<String, Misfit> {
         let text = self.words[at].trim_start_matches('-');
-        let is_data = self.end.is_some_and(|end| at > end) && matches!(ty, ValueType::Pattern);
+        let is_data = one && self.end.is_some_and(|end| at > end) && matches!(ty, ValueType::Pattern);
         if is_data && !text.is_empty() {
             Ok(text.to_owned())
         } else {
@@ -383,7 +383,9 @@ impl<'a> Scan<'a> {
                     let (mine, rest) = left.split_at(take);
                     for at in mine {
                         let word = &self.words[*at];
-                        let text = if word.starts_with('-') { self.undashed(*at, ty)? } else { word.clone() };
+                        let one = (*min, *max) == (1, 1);
+                        let text =
+                            if word.starts_with('-') { self.undashed(*at, ty, one)? } else { word.clone() };
                         self.check(*at, ty, &text, true)?;
                     }
                     left = rest;
