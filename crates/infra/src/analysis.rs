@@ -2,12 +2,17 @@
 //!
 //! It permits nothing. The verdict is the policy's; what stands here helps a person to decide whether to add a form.
 
+mod advice;
+mod shell;
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use policy::{Catalogue, Level, Risk, lex};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use shell::{MOST_PARTS, MOST_TEXT, Part, PartKind};
 
 /// What an operator may do about a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -76,6 +81,12 @@ pub struct Analysis {
     /// A plugin file to start from, for an operator to review; never in force by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggested_plugin: Option<String>,
+    /// What each part of a shell program would do; empty for a plain command.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+    /// Why a shell program has no parts here, or not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts_note: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -95,7 +106,8 @@ static RISKS: LazyLock<Risks> = LazyLock::new(|| {
     })
 });
 
-/// Judges a line and says what may be done about it. Pure, total, linear in the line's length.
+/// Judges a line and says what may be done about it. Pure and total; linear in the line's length, but for a shell
+/// program, which is only taken apart within bounds.
 pub fn analyse(catalogue: &Catalogue, line: &str) -> Analysis {
     let judged = catalogue.judge(line);
     let words = lex::lex(line).ok();
@@ -111,6 +123,8 @@ pub fn analyse(catalogue: &Catalogue, line: &str) -> Analysis {
         (Recommendation::AddAuto | Recommendation::AddManual, Some(words)) => suggest(words, recommendation),
         _ => None,
     };
+    let apart = if words.is_none() { shell::take_apart(catalogue, line) } else { shell::Apart::default() };
+    let risk = apart.worst.map_or(risk, |worst| risk.max(worst));
     let read_only = judged.verdict == Level::Auto || recommendation == Recommendation::AddAuto;
     Analysis {
         verdict: judged.verdict.to_string(),
@@ -127,6 +141,8 @@ pub fn analyse(catalogue: &Catalogue, line: &str) -> Analysis {
         similar: if judged.verdict == Level::Blocked { similar(catalogue, line, name) } else { Vec::new() },
         recommendation,
         suggested_plugin,
+        parts: apart.parts,
+        parts_note: apart.note,
         line: judged.line,
     }
 }
@@ -136,7 +152,7 @@ fn advise(name: Option<&str>, catalogue: &Catalogue, risk: Risk) -> (Recommendat
         // What the lexer refuses is a shell program, or hides something.
         return (Recommendation::Block, Risk::High);
     };
-    if RISKS.never.contains(bare(name)) {
+    if is_never(name) {
         return (Recommendation::Block, Risk::Critical);
     }
     let listed = catalogue.plugins().iter().flat_map(|p| &p.commands).any(|c| c.name == name);
@@ -150,6 +166,16 @@ fn advise(name: Option<&str>, catalogue: &Catalogue, risk: Risk) -> (Recommendat
     } else {
         (Recommendation::Review, risk)
     }
+}
+
+/// Whether a program runs others, moves data off the machine, gives rights, or loses data.
+fn is_never(name: &str) -> bool {
+    RISKS.never.contains(bare(name))
+}
+
+/// Whether a program changes the machine.
+fn is_change(name: &str) -> bool {
+    RISKS.change.contains(bare(name))
 }
 
 /// `/usr/bin/bash` is bash; `mkfs.ext4` is mkfs; `python3.11` is python3.
