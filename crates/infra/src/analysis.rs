@@ -43,6 +43,17 @@ impl Recommendation {
     }
 }
 
+impl Analysis {
+    /// The parts of a shell program, a line for each; empty for a plain command.
+    pub fn told_parts(&self) -> Vec<String> {
+        let one = |p: &Part| {
+            let then = p.suggestion.as_ref().map_or_else(String::new, |s| format!("; {s}"));
+            format!("[{}, {}] {}: {}{then}", p.verdict, p.risk, p.text, p.would)
+        };
+        self.parts.iter().map(one).chain(self.parts_note.clone()).collect()
+    }
+}
+
 /// What [`analyse`] says.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Analysis {
@@ -95,6 +106,7 @@ struct Risks {
     read: BTreeSet<String>,
     change: BTreeSet<String>,
     never: BTreeSet<String>,
+    other: BTreeSet<String>,
 }
 
 static RISKS: LazyLock<Risks> = LazyLock::new(|| {
@@ -103,6 +115,7 @@ static RISKS: LazyLock<Risks> = LazyLock::new(|| {
         read: BTreeSet::new(),
         change: BTreeSet::new(),
         never: BTreeSet::new(),
+        other: BTreeSet::new(),
     })
 });
 
@@ -171,6 +184,15 @@ fn advise(name: Option<&str>, catalogue: &Catalogue, risk: Risk) -> (Recommendat
 /// Whether a program runs others, moves data off the machine, gives rights, or loses data.
 fn is_never(name: &str) -> bool {
     RISKS.never.contains(bare(name))
+}
+
+/// The program that a word names, if the catalogue or the table of risks lists it; of one that is never permitted also by
+/// a path or a version (`/bin/bash`, `python3.11`).
+pub fn known_program<'a>(catalogue: &Catalogue, word: &'a str) -> Option<&'a str> {
+    let listed =
+        [&RISKS.read, &RISKS.change, &RISKS.never, &RISKS.other].into_iter().any(|all| all.contains(word))
+            || catalogue.plugins().iter().flat_map(|p| &p.commands).any(|c| c.name == word);
+    if listed { Some(word) } else { Some(bare(word)).filter(|b| RISKS.never.contains(*b)) }
 }
 
 /// Whether a program changes the machine.
@@ -272,6 +294,7 @@ mod tests {
         assert!(risks.read.len() > 15 && risks.never.len() > 80);
         assert!(risks.read.is_disjoint(&risks.never) && risks.read.is_disjoint(&risks.change));
         assert!(risks.change.is_disjoint(&risks.never));
+        assert!([&risks.read, &risks.change, &risks.never].iter().all(|c| c.is_disjoint(&risks.other)));
     }
 
     #[test]

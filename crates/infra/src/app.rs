@@ -156,7 +156,7 @@ impl App {
 
     /// Counts a blocked line by its shape. The audit record stands already, so a failure here is only logged.
     async fn learn(&self, host: &Host, line: &str, caller: &str) {
-        let Some(seen) = learning::seen(line) else { return };
+        let seen = learning::seen(&self.catalogue, line);
         let (host, caller) = (host.name.to_string(), caller.to_owned());
         let recorded = self
             .blocking(move |store| {
@@ -242,6 +242,7 @@ pub fn line_of<S: AsRef<str>>(argv: &[S]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic, reason = "a test stops at what it does not expect")]
     use super::*;
 
     #[test]
@@ -291,15 +292,35 @@ mod tests {
         std::fs::write(&file, "[[hosts]]\nname = \"web01\"\n").unwrap();
         let app = App::new(Config::load(Some(&file), &env).unwrap()).unwrap();
         let host = app.host("web01").unwrap();
-        for line in ["frob --password=hunter2 one", "frob --password=x two", "systemctl restart nginx"] {
+        for line in ["psql --password=hunter2 one", "psql --password=x two", "systemctl restart nginx"] {
             assert!(matches!(app.read(host, line, "me").await, Err(Failure::Blocked { .. })), "{line}");
         }
         let rows = app.store().unwrap().blocked_commands(1, 0, i64::MAX).unwrap();
         let [row] = rows.as_slice() else { panic!("{rows:?}") };
-        assert_eq!((row.shape.as_str(), row.count), ("frob --password WORD", 2));
+        assert_eq!((row.shape.as_str(), row.count), ("psql --password=WORD WORD", 2));
         assert_eq!(
             (row.hosts.as_slice(), row.callers.as_slice()),
             (&["web01".into()][..], &["me".into()][..])
         );
+    }
+
+    #[tokio::test]
+    async fn a_counter_that_fails_neither_runs_the_line_nor_loses_the_refusal() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = crate::config::Environment::from([("HOME", dir.path().to_str().unwrap())]);
+        let file = dir.path().join("c.toml");
+        std::fs::write(&file, "[[hosts]]\nname = \"web01\"\n").unwrap();
+        let app = App::new(Config::load(Some(&file), &env).unwrap()).unwrap();
+        let host = app.host("web01").unwrap();
+        let store = app.store().unwrap();
+        store.break_learning();
+        assert!(store.record_blocked("psql", "psql", "psql", "h", "c", 1).is_err(), "the counter fails");
+        let refused = app.read(host, "psql --password=hunter2", "me").await;
+        let Err(Failure::Blocked { reason }) = refused else { panic!("{refused:?}") };
+        assert!(reason.contains("psql"), "{reason}");
+        // The refusal stands in the audit chain, and nothing was announced or sent.
+        let records = store.audit_tail(10).unwrap();
+        let [record] = records.as_slice() else { panic!("{records:?}") };
+        assert!(record.contains("\"blocked\"") && !record.contains("command_end"), "{record}");
     }
 }

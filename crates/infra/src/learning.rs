@@ -1,9 +1,10 @@
 //! Learning from blocked commands: the shape of a line, and what an operator may do about shapes that come often.
 //!
-//! It permits nothing. A shape holds placeholders for operands, as any operand may be a secret: what stands in the database
-//! is the program, the names of options, and subcommands of a fixed list. What cannot be told apart stays: a secret in
-//! the program's own place, and letters attached to a short option when they look like flags (`-abc`). What is advised is what [`analysis`] advises for the
-//! program, narrowed here; only an operator who deploys a plugin file changes the policy.
+//! It permits nothing. Any word may be a secret that somebody put in an odd place, so a shape holds only words of fixed
+//! lists: programs that the catalogue or the table of risks names, names of options that the catalogue or a list here
+//! names, letters of a cluster that the command's own forms list as flags, and subcommands of a list. Everything else is a
+//! placeholder. What is advised is what [`analysis`] advises for the program, narrowed here; only an operator who deploys a
+//! plugin file changes the policy.
 
 use policy::{Catalogue, Plugin, lex};
 use schemars::JsonSchema;
@@ -15,6 +16,8 @@ use crate::store::BlockedCommand;
 
 /// What stands for a line that only a shell could read.
 const SHELL: &str = "(shell syntax)";
+/// What stands for a line whose program is in no list: its name may be a secret.
+const UNKNOWN: &str = "(unknown program)";
 /// What stands for the words behind the [`MOST_WORDS`]th.
 const MORE: &str = "MORE";
 /// The most words of a shape: longer lines are no form that one would add.
@@ -24,6 +27,8 @@ const PATH: &str = "PATH";
 const NUMBER: &str = "NUMBER";
 const WORD: &str = "WORD";
 const OPTION: &str = "--OPTION";
+/// Behind a short option: what is attached to it.
+const VALUE: &str = "VALUE";
 
 /// What is kept of a blocked line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,27 +41,30 @@ pub struct Seen {
     pub example: String,
 }
 
-/// The shape of a line; `None` when its program has no bare name, so that nothing of it may be kept.
-pub fn shape(line: &str) -> Option<String> {
-    seen(line).map(|s| s.shape)
+/// The shape of a line.
+pub fn shape(catalogue: &Catalogue, line: &str) -> String {
+    seen(catalogue, line).shape
 }
 
 /// What may be kept of a blocked line. Pure, total, linear in the line's length.
-pub fn seen(line: &str) -> Option<Seen> {
-    let Ok(words) = lex::lex(line) else {
-        // The text may hold anything; at most the first word's name is kept.
-        let name = line.split_whitespace().next().filter(|w| is_program(w)).unwrap_or_default();
-        let shape = format!("{SHELL} {name}").trim_end().to_owned();
-        return Some(Seen { example: shape.clone(), shape, command: name.to_owned() });
+pub fn seen(catalogue: &Catalogue, line: &str) -> Seen {
+    let only = |shape: &str, command: &str| Seen {
+        shape: shape.to_owned(),
+        command: command.to_owned(),
+        example: shape.to_owned(),
     };
-    let (program, rest) = words.split_first()?;
-    if !is_program(program) {
-        return None;
-    }
-    let mut shape = vec![program.clone()];
+    let Ok(words) = lex::lex(line) else {
+        let first = line.split_whitespace().next().unwrap_or_default();
+        let name = analysis::known_program(catalogue, first).unwrap_or_default();
+        return only(format!("{SHELL} {name}").trim_end(), name);
+    };
+    let Some(program) = analysis::known_program(catalogue, &words[0]) else {
+        return only(UNKNOWN, "");
+    };
+    let mut shape = vec![program.to_owned()];
     let mut example = shape.clone();
     let mut options_end = false;
-    for (index, word) in rest.iter().enumerate() {
+    for (index, word) in words[1..].iter().enumerate() {
         if shape.len() >= MOST_WORDS {
             shape.push(MORE.to_owned());
             example.push(MORE.to_owned());
@@ -65,16 +73,13 @@ pub fn seen(line: &str) -> Option<Seen> {
         let (kept, shown) = if !options_end && word == "--" {
             options_end = true;
             (word.clone(), word.clone())
-        } else if let Some(name) = option(word).filter(|_| !options_end) {
+        } else if let Some(name) = option(catalogue, program, word).filter(|_| !options_end) {
             (name.clone(), name)
         } else if index == 0 && is_verb(word) {
             (word.clone(), word.clone())
-        } else if word.starts_with('/') {
-            (PATH.to_owned(), folder(word))
-        } else if !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()) {
-            (NUMBER.to_owned(), NUMBER.to_owned())
         } else {
-            (WORD.to_owned(), WORD.to_owned())
+            let class = class(word);
+            (class.to_owned(), if class == PATH { folder(word) } else { class.to_owned() })
         };
         if shape.last() != Some(&kept) || !is_placeholder(&kept) {
             shape.push(kept);
@@ -82,15 +87,18 @@ pub fn seen(line: &str) -> Option<Seen> {
         example.push(shown);
     }
     let example = hygiene::clean(example.join(" ").as_bytes()).text;
-    Some(Seen { shape: shape.join(" "), command: program.clone(), example })
+    Seen { shape: shape.join(" "), command: program.to_owned(), example }
 }
 
-/// A bare program name that is no pasted key.
-fn is_program(word: &str) -> bool {
-    word.len() <= 32
-        && word.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-+".contains(&b))
-        && hygiene::clean(word.as_bytes()).redactions == 0
+/// What stands for a word that may be anything.
+fn class(word: &str) -> &'static str {
+    if word.starts_with('/') {
+        PATH
+    } else if !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()) {
+        NUMBER
+    } else {
+        WORD
+    }
 }
 
 /// Subcommands that many programs share. Any other word behind a program may be an operand, and so a secret.
@@ -110,22 +118,78 @@ fn is_placeholder(word: &str) -> bool {
     [PATH, NUMBER, WORD].contains(&word)
 }
 
-/// The name of an option without its value.
-fn option(word: &str) -> Option<String> {
+/// Long options that many programs share, beside those that the catalogue lists.
+const LONG: &[&str] = &[
+    "all",
+    "color",
+    "config",
+    "count",
+    "debug",
+    "delete",
+    "dry-run",
+    "file",
+    "filter",
+    "follow",
+    "force",
+    "format",
+    "full",
+    "help",
+    "host",
+    "human-readable",
+    "json",
+    "key",
+    "limit",
+    "lines",
+    "list",
+    "long",
+    "name",
+    "no-pager",
+    "not-listed",
+    "output",
+    "pass",
+    "passwd",
+    "password",
+    "path",
+    "port",
+    "quiet",
+    "recursive",
+    "secret",
+    "size",
+    "sort",
+    "tail",
+    "time",
+    "timeout",
+    "token",
+    "type",
+    "user",
+    "verbose",
+    "version",
+    "yes",
+];
+
+/// The name of an option with the class of its value, if it has one: `--lines=NUMBER`, `-nNUMBER`, `-pVALUE`.
+fn option(catalogue: &Catalogue, program: &str, word: &str) -> Option<String> {
+    let forms = || catalogue.plugins().iter().flat_map(|p| &p.commands).flat_map(|c| &c.forms);
     if let Some(long) = word.strip_prefix("--") {
-        let name = long.split('=').next().unwrap_or_default();
-        // Names have few digits; keys have many.
-        let plain = !name.is_empty()
-            && name.len() <= 30
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && name.bytes().filter(u8::is_ascii_digit).count() <= 3;
-        return Some(if plain { format!("--{name}") } else { OPTION.to_owned() });
+        let (name, value) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v)));
+        let listed = |o: &str| o.strip_prefix("--") == Some(name);
+        if !LONG.contains(&name) && !forms().any(|f| f.options().any(|(o, _)| listed(o))) {
+            return Some(OPTION.to_owned());
+        }
+        return Some(value.map_or_else(|| format!("--{name}"), |v| format!("--{name}={}", class(v))));
     }
     let short = word.strip_prefix('-')?;
     let first = short.chars().next().filter(char::is_ascii_alphabetic)?;
-    // `-la` is two flags; in `-n5` and `-psecret` a value is attached to the first letter.
-    let flags = short.len() <= 4 && short.bytes().all(|b| b.is_ascii_alphabetic());
-    Some(if flags { word.to_owned() } else { format!("-{first}") })
+    let rest = &short[1..];
+    let own = |name: &str, flag: bool| {
+        let is = |(o, alone): (&str, bool)| o == name && (alone || !flag);
+        forms().filter(|f| f.command == program).any(|f| f.options().any(is))
+    };
+    // `-la` is two flags only if this program has them; in `-n5` and `-psecret` a value is attached to the first letter.
+    if rest.is_empty() || own(word, false) || short.chars().all(|c| own(&format!("-{c}"), true)) {
+        return Some(word.to_owned());
+    }
+    Some(format!("-{first}{}", if class(rest) == NUMBER { NUMBER } else { VALUE }))
 }
 
 /// `/var/log/…` of a path: at most two folders, and only such as have the names of system folders.
@@ -192,7 +256,12 @@ fn advise(catalogue: &Catalogue, shape: &str) -> (Recommendation, &'static str, 
     if shape.starts_with(SHELL) {
         return (R::Block, "it needs a shell, and there is none: ask for one plain command", None);
     }
+    if shape.starts_with(UNKNOWN) {
+        return (R::Review, "its name is in no list and is not kept: the audit log has the lines", None);
+    }
     let words: Vec<&str> = shape.split(' ').collect();
+    // The class of a word, or of the value that is part of an option.
+    let has = |class: &str| words.iter().any(|w| w.rsplit('=').next() == Some(class));
     let level = match analysis::analyse(catalogue, shape).recommendation {
         R::Block => {
             return (R::Block, "a form blocks it, or the program runs others, moves or loses data", None);
@@ -207,14 +276,14 @@ fn advise(catalogue: &Catalogue, shape: &str) -> (Recommendation, &'static str, 
                 None,
             );
         }
-        R::AddAuto if words.contains(&WORD) => {
+        R::AddAuto if has(WORD) => {
             return (R::Review, "the program only looks, but a person must say what its words may be", None);
         }
         known => known,
     };
-    let odd = |w: &&str| [PATH, OPTION, MORE, "--"].contains(w);
-    if words.iter().any(odd) {
-        return (R::Review, "a person must say which paths or options it may have", None);
+    let attached = words.iter().any(|w| w.starts_with('-') && w.ends_with(VALUE));
+    if attached || [PATH, OPTION, MORE, "--"].into_iter().any(has) {
+        return (R::Review, "a person must say which paths, options or values it may have", None);
     }
     match plugin(&words, level) {
         Some(text) if level == R::AddAuto => {
@@ -225,34 +294,47 @@ fn advise(catalogue: &Catalogue, shape: &str) -> (Recommendation, &'static str, 
     }
 }
 
+/// Numbers that are counts, sizes or process ids.
+const ANY_INT: &str = "{int:0..4194304}";
+
+/// How a form lists an option of a shape, and an example of it. A value is typed by its class; paths do not come here.
+fn option_specs(option: &str) -> (Vec<String>, String) {
+    if let Some(letter) = option.strip_suffix(NUMBER).filter(|o| !o.starts_with("--")) {
+        return (vec![format!("{letter} {ANY_INT}")], format!("{letter}2"));
+    }
+    match option.split_once('=') {
+        Some((name, NUMBER)) => (vec![format!("{name} {ANY_INT}")], format!("{name}=2")),
+        Some((name, _)) => (vec![format!("{name} {{name}}")], format!("{name}=example")),
+        None if option.starts_with("--") => (vec![option.to_owned()], option.to_owned()),
+        None => (option.chars().skip(1).map(|c| format!("-{c}")).collect(), option.to_owned()),
+    }
+}
+
 /// A plugin file with one form that has just this shape; `None` unless it reads and does what it says.
 fn plugin(words: &[&str], level: Recommendation) -> Option<String> {
     // Whatever is not known to look only needs a person each time.
     let level = if level == Recommendation::AddAuto { "auto" } else { "manual" };
     let (name, rest) = words.split_first()?;
-    let (mut items, mut options, mut example) = (Vec::new(), Vec::new(), vec![*name]);
+    let (mut items, mut options, mut example) = (Vec::new(), Vec::new(), vec![(*name).to_owned()]);
     for word in rest {
         match *word {
             NUMBER => {
-                items.push("{int:0..4194304}".to_owned());
-                example.push("2");
+                items.push(ANY_INT.to_owned());
+                example.push("2".to_owned());
             }
             WORD => {
                 // A run of words is one placeholder; such a form is never auto (see `advise`).
                 items.push("{name}+".to_owned());
-                example.push("example");
+                example.push("example".to_owned());
             }
-            long if long.starts_with("--") => {
-                options.push(long.to_owned());
-                example.push(long);
-            }
-            short if short.starts_with('-') => {
-                options.extend(short.chars().skip(1).map(|c| format!("-{c}")));
-                example.push(short);
+            option if option.starts_with('-') => {
+                let (specs, shown) = option_specs(option);
+                options.extend(specs);
+                example.push(shown);
             }
             fixed => {
                 items.push(fixed.to_owned());
-                example.push(fixed);
+                example.push(fixed.to_owned());
             }
         }
     }
@@ -268,7 +350,7 @@ fn plugin(words: &[&str], level: Recommendation) -> Option<String> {
     let list = |all: &[String]| all.iter().map(|w| format!("{w:?}")).collect::<Vec<_>>().join(", ");
     let line = example.join(" ");
     let text = format!(
-        "# Suggested from blocked commands: {}\n# Not in force. Review every word, add the values that options take, then deploy.\n\
+        "# Suggested from blocked commands: {}\n# Not in force. Review every word, narrow the values that options and operands take, then deploy.\n\
          name = \"local-{stem}\"\ntitle = \"Commands of this organisation: {name}\"\ncategory = \"local\"\n\n\
          [[command]]\nname = \"{name}\"\n\n[[command.form]]\nname = \"suggested\"\nlevel = \"{level}\"\n\
          words = [{}]\noptions = [{}]\nexamples = [{line:?}]\ncounter_examples = [{:?}]\n",

@@ -86,6 +86,12 @@ impl Form {
         self
     }
 
+    /// The names of the options that it lists, and whether each can stand without a value.
+    pub fn options(&self) -> impl Iterator<Item = (&str, bool)> {
+        let alone = |o: &OptionSpec| !matches!(o.value, OptionValue::Required(_));
+        self.options.iter().flat_map(move |o| o.names.iter().map(move |n| (n.as_str(), alone(o))))
+    }
+
     /// How it is written: `systemctl status UNIT...`.
     pub fn usage(&self) -> String {
         let mut words = vec![self.command.clone()];

@@ -4,15 +4,23 @@ use policy::{Catalogue, Level, Risk, lex};
 use tree_sitter::Node;
 
 use super::shell::{Found, PartKind, clip, text};
-use super::{Recommendation, advise, bare, is_change, is_never};
+use super::{Recommendation, advise, bare, is_change, is_never, similar};
 
 /// Programs that only filter what they are given, unless an option says more.
-const FILTERS: &[&str] = &["cat", "column", "cut", "egrep", "fgrep", "grep", "head", "nl", "rev", "sort", "tac", "tail", "tr", "uniq", "wc"];
+const FILTERS: &[&str] = &[
+    "cat", "column", "cut", "egrep", "fgrep", "grep", "head", "nl", "rev", "sort", "tac", "tail", "tr",
+    "uniq", "wc",
+];
 /// Programs that run what they read.
-const READS_PROGRAMS: &[&str] =
-    &["sh", "bash", "dash", "zsh", "ksh", "fish", "csh", "tcsh", "python", "python3", "perl", "ruby", "node", "php", "lua", "tclsh"];
+const READS_PROGRAMS: &[&str] = &[
+    "sh", "bash", "dash", "zsh", "ksh", "fish", "csh", "tcsh", "python", "python3", "perl", "ruby", "node",
+    "php", "lua", "tclsh",
+];
 /// Programs that run the command that stands behind their name.
-const CARRIERS: &[&str] = &["command", "doas", "exec", "nice", "nohup", "setsid", "stdbuf", "sudo", "time", "timeout", "watch", "xargs"];
+const CARRIERS: &[&str] = &[
+    "command", "doas", "exec", "nice", "nohup", "setsid", "stdbuf", "sudo", "time", "timeout", "watch",
+    "xargs",
+];
 
 /// Where a command stands.
 struct Place<'a> {
@@ -28,12 +36,13 @@ pub(super) fn command(catalogue: &Catalogue, line: &str, node: Node<'_>) -> Foun
     let alone = alone(line, node);
     let judged = catalogue.judge(&alone);
     let words = lex::lex(&alone).ok().map(|w| w.to_vec());
-    let name = words.as_ref().map_or_else(
-        || node.child_by_field_name("name").map_or("", |n| text(line, n)),
-        |w| w[0].as_str(),
-    );
+    let name = words
+        .as_ref()
+        .map_or_else(|| node.child_by_field_name("name").map_or("", |n| text(line, n)), |w| w[0].as_str());
     let filters = place.before.is_some() && words.as_ref().is_some_and(|w| only_filters(w));
-    let fed = place.before.is_some() && READS_PROGRAMS.contains(&bare(name));
+    let reads = |w: &str| READS_PROGRAMS.contains(&bare(w));
+    let behind = |w: &Vec<String>| CARRIERS.contains(&bare(name)) && w[1..].iter().any(|w| reads(w));
+    let fed = place.before.is_some() && (reads(name) || words.as_ref().is_some_and(behind));
     let risk = match judged.verdict {
         _ if fed || is_never(name) => Risk::Critical,
         _ if filters => Risk::Low,
@@ -43,8 +52,12 @@ pub(super) fn command(catalogue: &Catalogue, line: &str, node: Node<'_>) -> Foun
     let suggestion = suggestion(catalogue, &place, &alone, words.as_deref(), judged.verdict);
     Found {
         text: text(line, node).to_owned(),
-        kind: if place.before.or(place.after).is_some() { PartKind::PipelineMember } else { PartKind::Command },
-        would: would(name, &place, words.is_some(), filters, fed),
+        kind: if place.before.or(place.after).is_some() {
+            PartKind::PipelineMember
+        } else {
+            PartKind::Command
+        },
+        would: would(name, &place, &words, judged.verdict, filters, fed),
         verdict: judged.verdict.as_str(),
         reason: judged.reason,
         risk,
@@ -77,15 +90,24 @@ fn place<'a>(line: &'a str, node: Node<'_>) -> Place<'a> {
 
 /// Whether a filter has no option that writes or runs.
 fn only_filters(words: &[String]) -> bool {
-    let harmless = |w: &String| {
-        !w.starts_with('-') || (!w.starts_with("--") && !w.contains(['o', 'T', 'S'])) || w == "-o"
+    let name = words[0].as_str();
+    // `sort -o FILE` and `uniq IN OUT` write, `sort --compress-program` runs.
+    let harmless = |w: &String| match name {
+        "sort" => !w.starts_with("--") && !(w.starts_with('-') && w.contains(['o', 'T', 'S'])),
+        "uniq" => w.starts_with('-'),
+        _ => true,
     };
-    let careful = ["sort"].contains(&words[0].as_str());
-    FILTERS.contains(&words[0].as_str())
-        && words[1..].iter().all(|w| if careful { harmless(w) && w != "-o" } else { true })
+    FILTERS.contains(&name) && words[1..].iter().all(harmless)
 }
 
-fn would(name: &str, place: &Place<'_>, fixed: bool, filters: bool, fed: bool) -> String {
+fn would(
+    name: &str,
+    place: &Place<'_>,
+    words: &Option<Vec<String>>,
+    verdict: Level,
+    filters: bool,
+    fed: bool,
+) -> String {
     let shown = clip(name, 40);
     let before = place.before.map(|b| clip(b, 60));
     match before {
@@ -94,14 +116,16 @@ fn would(name: &str, place: &Place<'_>, fixed: bool, filters: bool, fed: bool) -
         _ => {}
     }
     let mut said = format!("runs `{shown}`");
-    if CARRIERS.contains(&bare(name)) {
+    if verdict == Level::Auto {
+        said.push_str(", which only looks");
+    } else if CARRIERS.contains(&bare(name)) {
         said.push_str(", which runs the command behind it");
     } else if is_never(name) {
         said.push_str(", which can run other programs, give rights away, move data or lose it");
     } else if is_change(name) {
         said.push_str(", which can change the machine");
     }
-    if !fixed {
+    if words.is_none() {
         said.push_str(", with words that a shell would have to make");
     }
     if let Some(before) = before {
@@ -136,14 +160,12 @@ fn suggestion(
         return Some("name the whole path in the command".to_owned());
     }
     match verdict {
-        Level::Auto if place.after.is_some() => {
-            Some(format!("send `{alone}` alone and filter the answer"))
-        }
+        Level::Auto if place.after.is_some() => Some(format!("send `{alone}` alone and filter the answer")),
         Level::Auto => Some(format!("send `{alone}` alone")),
         Level::Manual => Some(format!("propose `{alone}` alone: propose_pra_action with `command`")),
         Level::Blocked => carried(catalogue, words).or_else(|| {
-            let near = super::similar(catalogue, alone, Some(name));
-            let listed = super::advise(Some(name), catalogue, Risk::High).0 == Recommendation::Review;
+            let near = similar(catalogue, alone, Some(name));
+            let listed = advise(Some(name), catalogue, Risk::High).0 == Recommendation::Review;
             near.first().filter(|_| listed).map(|one| format!("permitted and like it: `{one}`"))
         }),
     }
@@ -165,7 +187,9 @@ fn carried(catalogue: &Catalogue, words: &[String]) -> Option<String> {
 
 fn leave_out(filter: &str) -> Option<&'static str> {
     Some(match filter {
-        "grep" | "egrep" | "fgrep" => "leave it out and look for the pattern in the answer; fetch_logs searches logs itself",
+        "grep" | "egrep" | "fgrep" => {
+            "leave it out and look for the pattern in the answer; fetch_logs searches logs itself"
+        }
         "head" | "tail" | "less" | "more" => "leave it out: an answer is capped, and says when it is cut",
         "wc" => "leave it out and count in the answer",
         "sort" | "uniq" | "cut" | "awk" | "sed" | "tr" | "column" | "cat" | "jq" | "nl" | "tac" | "rev" => {

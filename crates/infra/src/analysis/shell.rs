@@ -126,7 +126,11 @@ fn parse(line: &str) -> Option<Tree> {
     let mut steps = 0;
     let mut fence = |state: &ParseState| {
         steps += 1;
-        if steps > MOST_STEPS || state.has_error() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if steps > MOST_STEPS || state.has_error() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     };
     let options = ParseOptions::new().progress_callback(&mut fence);
     let rest = |at: usize, _| line.as_bytes().get(at..).unwrap_or_default();
@@ -191,8 +195,7 @@ impl Found {
 
 /// At most `most` characters, on one line.
 pub(super) fn clip(text: &str, most: usize) -> String {
-    let mut short: String =
-        text.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut short: String = text.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(most).is_some() {
         short.pop();
         short.push('…');
@@ -216,20 +219,20 @@ fn part(catalogue: &Catalogue, line: &str, node: Node<'_>) -> Option<Found> {
         "command" => Some(advice::command(catalogue, line, node)),
         "file_redirect" => redirection(catalogue, line, node),
         "command_substitution" => {
-            let text = "runs a program and makes words of its output";
-            let text = if in_command_name(node) {
-                return Found::other(
-                    whole,
-                    PartKind::Substitution,
+            let (risk, would, then) = if in_command_name(node) {
+                (
                     Risk::Critical,
-                    "runs a program, and then runs what it prints as a command".to_owned(),
+                    "runs a program, and then runs what it prints as a command",
                     "nothing runs the output of another command",
-                );
+                )
             } else {
-                text
+                (
+                    Risk::High,
+                    "runs a program and makes words of its output",
+                    "send the inner command first, and put what it answers into the next line",
+                )
             };
-            let then = "send the inner command first, and put what it answers into the next line";
-            Found::other(whole, PartKind::Substitution, Risk::High, text.to_owned(), then)
+            Found::other(whole, PartKind::Substitution, risk, would.to_owned(), then)
         }
         "process_substitution" => Found::other(
             whole,
@@ -245,21 +248,32 @@ fn part(catalogue: &Catalogue, line: &str, node: Node<'_>) -> Option<Found> {
             control("runs commands once for each of several words", "make one call for each word")
         }
         "case_statement" => control("runs commands by what a word looks like", BACK),
-        "function_definition" => control("defines a command", BACK),
+        "function_definition" => function(line, node),
         "subshell" => control("runs commands in a shell of their own", BACK),
         "compound_statement" => control("runs commands as a group", BACK),
-        "negated_command" => control("turns success and failure round", "look at the exit status in the answer"),
-        "test_command" => {
-            control("tests something", "ask for what it tests: `stat` and `ls` tell of files")
+        "negated_command" => {
+            control("turns success and failure round", "look at the exit status in the answer")
         }
+        "test_command" => control("tests something", "ask for what it tests: `stat` and `ls` tell of files"),
         "declaration_command" | "unset_command" => {
             control("changes the variables of the shell", "leave it out: there is no shell to change")
         }
-        "&" if !node.is_named() && node.parent().is_some_and(|p| p.kind() != "binary_expression") => {
-            control("leaves the command before it running in the background", "each call waits for its answer")
-        }
+        "&" if !node.is_named() && node.parent().is_some_and(|p| p.kind() != "binary_expression") => control(
+            "leaves the command before it running in the background",
+            "each call waits for its answer",
+        ),
         _ => None,
     }
+}
+
+fn function(line: &str, node: Node<'_>) -> Option<Found> {
+    let field = |name| node.child_by_field_name(name).map_or("", |n| text(line, n));
+    let (risk, would) = if field("body").contains(field("name")) {
+        (Risk::Critical, "defines a command that calls itself, which may never end")
+    } else {
+        (Risk::High, "defines a command")
+    };
+    Found::other(text(line, node), PartKind::Control, risk, would.to_owned(), BACK)
 }
 
 fn in_command_name(node: Node<'_>) -> bool {
@@ -268,9 +282,13 @@ fn in_command_name(node: Node<'_>) -> bool {
 
 fn assignment(line: &str, node: Node<'_>) -> Option<Found> {
     let name = node.child_by_field_name("name").map_or("", |n| text(line, n));
-    let loads = name.starts_with("LD_") || ["PATH", "IFS", "ENV", "BASH_ENV", "PS4", "PROMPT_COMMAND"].contains(&name);
-    let (risk, why) =
-        if loads { (Risk::Critical, ", which decides what programs run or load") } else { (Risk::Medium, "") };
+    let loads = name.starts_with("LD_")
+        || ["PATH", "IFS", "ENV", "BASH_ENV", "PS4", "PROMPT_COMMAND"].contains(&name);
+    let (risk, why) = if loads {
+        (Risk::Critical, ", which decides what programs run or load")
+    } else {
+        (Risk::Medium, "")
+    };
     let would = format!("sets the variable {}{why}", clip(name, 32));
     let then = "leave it out: a command runs in a fixed environment";
     Found::other(text(line, node), PartKind::Assignment, risk, would, then)
@@ -287,7 +305,8 @@ fn redirection(catalogue: &Catalogue, line: &str, node: Node<'_>) -> Option<Foun
         .find(|c| !c.is_named())
         .map_or("", |c| text(line, c));
     let to = node.child_by_field_name("destination").map_or("", |n| text(line, n));
-    let said = |risk, would: String, then: &str| Found::other(whole, PartKind::Redirection, risk, would, then);
+    let said =
+        |risk, would: String, then: &str| Found::other(whole, PartKind::Redirection, risk, would, then);
     let shown = clip(to, 80);
     let fd = to == "-" || (!to.is_empty() && to.bytes().all(|b| b.is_ascii_digit()));
     if operator.ends_with('&') && fd {
@@ -303,7 +322,11 @@ fn redirection(catalogue: &Catalogue, line: &str, node: Node<'_>) -> Option<Foun
         return if judged.verdict == policy::Level::Auto {
             said(Risk::Low, format!("reads {shown}"), &format!("send `{cat}` alone"))
         } else {
-            said(judged.risk.max(Risk::Medium), format!("reads {shown}"), "name the file as an operand")
+            let mut found = said(judged.risk.max(Risk::Medium), format!("reads {shown}"), "");
+            if let Some(found) = &mut found {
+                found.reason = judged.reason;
+            }
+            found
         };
     }
     if to == "/dev/null" {

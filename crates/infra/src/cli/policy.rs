@@ -95,6 +95,9 @@ fn check(catalogue: &Catalogue, line: &str, json: bool) -> Done {
     } else {
         let form = said.form.as_deref().unwrap_or("-");
         output::line(&format!("{}  risk {}  form {form}\n{}", said.verdict, said.risk, said.reason))?;
+        for part in said.told_parts() {
+            output::line(&format!("  {part}"))?;
+        }
         if !said.similar.is_empty() {
             output::line(&format!("permitted and like it: {}", said.similar.join("; ")))?;
         }

@@ -152,6 +152,14 @@ impl Store {
     }
 }
 
+#[cfg(test)]
+impl Store {
+    /// Takes the counter's table away, as a spoiled disk might.
+    pub(crate) fn break_learning(&self) {
+        self.lock().execute_batch("DROP TABLE blocked_commands").unwrap();
+    }
+}
+
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(MOST_BYTES)]
 }
@@ -224,6 +232,13 @@ mod tests {
         assert_eq!((rows.len(), rows[0].shape.as_str()), (1000, "often"));
         assert!(!rows.iter().any(|r| r.shape == "s0" || r.shape == "s1"));
         assert!(rows.iter().any(|r| r.shape == "s2") && rows.iter().any(|r| r.shape == "s1000"));
+        // A shape that is there takes nobody's place, and what came twice outlives what came once.
+        store.record_blocked("s2", "s", "", "h", "c", 5000).unwrap();
+        assert_eq!(store.blocked_commands(0, 0, 9999).unwrap().len(), 1000);
+        store.record_blocked("new", "new", "", "h", "c", 5001).unwrap();
+        let rows = store.blocked_commands(0, 0, 9999).unwrap();
+        let there = |shape: &str| rows.iter().any(|r| r.shape == shape);
+        assert!(rows.len() == 1000 && there("s2") && there("new") && !there("s3") && there("s4"));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) fn tools() -> Vec<Tool> {
             LOOK,
             "Says what the policy thinks of a command line, without running it: auto (runs at once), manual (needs a person's \
              approval), blocked (never), with the reason, the word that failed, permitted commands like it and what an operator \
-             may do.",
+             may do. A shell line is taken apart: what each part would do, and what to send instead.",
             analyze_command,
         ),
     ]
@@ -82,6 +82,7 @@ async fn execute_ssh_command(
             if !said.similar.is_empty() {
                 error.message.push_str(&format!("; permitted and like it: {}", said.similar.join("; ")));
             }
+            error.message.push_str(&parts(&said));
             error.details = json!({ "analysis": said });
             return Err(error);
         }
@@ -127,6 +128,17 @@ async fn propose(call: &Call, host: &Host, arguments: Execute) -> Result<ToolErr
     Ok(error)
 }
 
+/// The first parts of a shell program for reading; all are in the structured answer.
+fn parts(said: &Analysis) -> String {
+    const SHOWN: usize = 8;
+    let told = said.told_parts();
+    let mut text: String = told.iter().take(SHOWN).map(|p| format!("\n- {p}")).collect();
+    if told.len() > SHOWN {
+        text.push_str(&format!("\n- {} more in the structured answer", told.len() - SHOWN));
+    }
+    text
+}
+
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Analyze {
@@ -148,6 +160,7 @@ async fn analyze_command(call: Call, arguments: Analyze) -> Result<Reply<Analysi
         "manual" => " propose_pra_action with `command` proposes it to a person.",
         _ => " There is no way to run it.",
     });
+    text.push_str(&parts(&data));
     if !data.similar.is_empty() {
         text.push_str(&format!("\nPermitted and like it: {}", data.similar.join("; ")));
     }
