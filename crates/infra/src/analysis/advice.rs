@@ -57,7 +57,7 @@ pub(super) fn command(catalogue: &Catalogue, line: &str, node: Node<'_>) -> Foun
         } else {
             PartKind::Command
         },
-        would: would(name, &place, &words, judged.verdict, filters, fed),
+        would: would(name, &place, words.is_none(), judged.verdict, filters, fed),
         verdict: judged.verdict.as_str(),
         reason: judged.reason,
         risk,
@@ -93,21 +93,14 @@ fn only_filters(words: &[String]) -> bool {
     let name = words[0].as_str();
     // `sort -o FILE` and `uniq IN OUT` write, `sort --compress-program` runs.
     let harmless = |w: &String| match name {
-        "sort" => !w.starts_with("--") && !(w.starts_with('-') && w.contains(['o', 'T', 'S'])),
+        "sort" => !w.starts_with('-') || !(w.starts_with("--") || w.contains(['o', 'T', 'S'])),
         "uniq" => w.starts_with('-'),
         _ => true,
     };
     FILTERS.contains(&name) && words[1..].iter().all(harmless)
 }
 
-fn would(
-    name: &str,
-    place: &Place<'_>,
-    words: &Option<Vec<String>>,
-    verdict: Level,
-    filters: bool,
-    fed: bool,
-) -> String {
+fn would(name: &str, place: &Place<'_>, expands: bool, verdict: Level, filters: bool, fed: bool) -> String {
     let shown = clip(name, 40);
     let before = place.before.map(|b| clip(b, 60));
     match before {
@@ -125,7 +118,7 @@ fn would(
     } else if is_change(name) {
         said.push_str(", which can change the machine");
     }
-    if words.is_none() {
+    if expands {
         said.push_str(", with words that a shell would have to make");
     }
     if let Some(before) = before {

@@ -174,10 +174,10 @@ pub(super) struct Found {
 
 impl Found {
     /// A part that is no command.
-    fn other(text: &str, kind: PartKind, risk: Risk, would: String, suggestion: &str) -> Option<Self> {
+    fn other(text: &str, kind: PartKind, risk: Risk, would: String, suggestion: &str) -> Self {
         let reason = "there is no shell here".to_owned();
         let suggestion = (!suggestion.is_empty()).then(|| suggestion.to_owned());
-        Some(Self { text: text.to_owned(), kind, would, verdict: "blocked", reason, risk, suggestion })
+        Self { text: text.to_owned(), kind, would, verdict: "blocked", reason, risk, suggestion }
     }
 
     fn told(self) -> Part {
@@ -215,8 +215,8 @@ fn part(catalogue: &Catalogue, line: &str, node: Node<'_>) -> Option<Found> {
     let control = |would: &str, suggestion| {
         Found::other(whole, PartKind::Control, Risk::Medium, would.to_owned(), suggestion)
     };
-    match node.kind() {
-        "command" => Some(advice::command(catalogue, line, node)),
+    Some(match node.kind() {
+        "command" => advice::command(catalogue, line, node),
         "file_redirect" => redirection(catalogue, line, node),
         "command_substitution" => {
             let (risk, would, then) = if in_command_name(node) {
@@ -262,11 +262,11 @@ fn part(catalogue: &Catalogue, line: &str, node: Node<'_>) -> Option<Found> {
             "leaves the command before it running in the background",
             "each call waits for its answer",
         ),
-        _ => None,
-    }
+        _ => return None,
+    })
 }
 
-fn function(line: &str, node: Node<'_>) -> Option<Found> {
+fn function(line: &str, node: Node<'_>) -> Found {
     let field = |name| node.child_by_field_name(name).map_or("", |n| text(line, n));
     let (risk, would) = if field("body").contains(field("name")) {
         (Risk::Critical, "defines a command that calls itself, which may never end")
@@ -280,7 +280,7 @@ fn in_command_name(node: Node<'_>) -> bool {
     std::iter::successors(Some(node), Node::parent).take(4).any(|n| n.kind() == "command_name")
 }
 
-fn assignment(line: &str, node: Node<'_>) -> Option<Found> {
+fn assignment(line: &str, node: Node<'_>) -> Found {
     let name = node.child_by_field_name("name").map_or("", |n| text(line, n));
     let loads = name.starts_with("LD_")
         || ["PATH", "IFS", "ENV", "BASH_ENV", "PS4", "PROMPT_COMMAND"].contains(&name);
@@ -298,10 +298,10 @@ fn assignment(line: &str, node: Node<'_>) -> Option<Found> {
 const VITAL: &[&str] =
     &["/etc", "/dev", "/boot", "/proc", "/sys", "/root", "/usr", "/bin", "/sbin", "/lib", "/var/spool/cron"];
 
-fn redirection(catalogue: &Catalogue, line: &str, node: Node<'_>) -> Option<Found> {
+fn redirection(catalogue: &Catalogue, line: &str, node: Node<'_>) -> Found {
     let whole = text(line, node);
     let operator = (0..node.child_count())
-        .filter_map(|i| node.child(u32::try_from(i).ok()?))
+        .filter_map(|i| node.child(i))
         .find(|c| !c.is_named())
         .map_or("", |c| text(line, c));
     let to = node.child_by_field_name("destination").map_or("", |n| text(line, n));
@@ -323,9 +323,7 @@ fn redirection(catalogue: &Catalogue, line: &str, node: Node<'_>) -> Option<Foun
             said(Risk::Low, format!("reads {shown}"), &format!("send `{cat}` alone"))
         } else {
             let mut found = said(judged.risk.max(Risk::Medium), format!("reads {shown}"), "");
-            if let Some(found) = &mut found {
-                found.reason = judged.reason;
-            }
+            found.reason = judged.reason;
             found
         };
     }
