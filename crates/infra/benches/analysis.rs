@@ -74,7 +74,9 @@ fn main() {
         row(&catalogue, &piece.repeat(8192 / piece.len()), &format!("{piece:?} to 8 KiB"));
     }
     let long = "x".repeat(1000);
-    let line = format!("a $(b {long} $(c {long} $(d {long} $(e {long} $(f {long} $(g {long} $(h {long}))))))) | sort");
+    let line = format!(
+        "a $(b {long} $(c {long} $(d {long} $(e {long} $(f {long} $(g {long} $(h {long}))))))) | sort"
+    );
     row(&catalogue, &line, "nested substitutions of 7 KiB");
     let words = format!("a | {}", "stat/var/log".repeat(670));
     row(&catalogue, &words, "a word of 8 KiB behind a pipe");

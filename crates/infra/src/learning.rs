@@ -192,13 +192,18 @@ fn option(catalogue: &Catalogue, program: &str, word: &str) -> Option<String> {
     Some(format!("-{first}{}", if class(rest) == NUMBER { NUMBER } else { VALUE }))
 }
 
-/// `/var/log/…` of a path: at most two folders, and only such as have the names of system folders.
+/// Folders that every system has.
+const FOLDERS: &[&str] = &[
+    "bin", "boot", "cache", "dev", "etc", "home", "lib", "local", "log", "media", "mnt", "opt", "proc",
+    "root", "run", "sbin", "share", "spool", "srv", "sys", "systemd", "tmp", "usr", "var",
+];
+
+/// `/var/log/…` of a path: at most two folders, and only such as every system has.
 fn folder(path: &str) -> String {
-    let plain =
-        |part: &&str| !part.is_empty() && part.len() <= 12 && part.bytes().all(|b| b.is_ascii_lowercase());
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     let folders = parts.split_last().map_or(&[][..], |(_, folders)| folders);
-    let kept: String = folders.iter().take(2).take_while(|p| plain(p)).map(|p| format!("/{p}")).collect();
+    let kept: String =
+        folders.iter().take(2).take_while(|p| FOLDERS.contains(p)).map(|p| format!("/{p}")).collect();
     format!("{kept}/{PATH}")
 }
 

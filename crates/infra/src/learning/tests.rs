@@ -214,6 +214,7 @@ fn no_secret_in_an_odd_place_is_kept() {
         ("psql 'correct horse'", "horse"),
         ("psql postgres://u:hunter2@h/db", "hunter2"),
         ("psql /srv/hunter2/.pgpass", "hunter2"),
+        ("psql /opensesame/x/y", "opensesame"),
         ("mysql.hunter2", "hunter2"),
         ("bash.hunter2 x", "hunter2"),
         ("psql status.hunter2", "hunter2"),
