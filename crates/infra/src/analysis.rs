@@ -149,7 +149,7 @@ pub fn analyse(catalogue: &Catalogue, line: &str) -> Analysis {
         argv: judged.argv,
         account: judged.account.to_string(),
         reason: judged.reason,
-        nearest_form: nearest.as_ref().map(|n| n.form.usage()),
+        nearest_form: nearest.as_ref().map(|n| n.form.usage().to_owned()),
         failing_word: nearest.and_then(|n| n.word),
         similar: if judged.verdict == Level::Blocked { similar(catalogue, line, name) } else { Vec::new() },
         recommendation,

@@ -156,7 +156,7 @@ impl App {
 
     /// Counts a blocked line by its shape. The audit record stands already, so a failure here is only logged.
     async fn learn(&self, host: &Host, line: &str, caller: &str) {
-        let seen = learning::seen(&self.catalogue, line);
+        let seen = learning::seen(&self.catalogue(), line);
         let (host, caller) = (host.name.to_string(), caller.to_owned());
         let recorded = self
             .blocking(move |store| {

@@ -48,14 +48,14 @@ impl Server {
         let mut server = Self { child, stdin, lines, id: 0 };
         server.ask(
             "initialize",
-            json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } }),
+            &json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } }),
         );
         writeln!(server.stdin, "{}", json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))
             .unwrap();
         server
     }
 
-    fn ask(&mut self, method: &str, params: Value) -> Value {
+    fn ask(&mut self, method: &str, params: &Value) -> Value {
         self.id += 1;
         let asked = json!({ "jsonrpc": "2.0", "id": self.id, "method": method, "params": params });
         writeln!(self.stdin, "{asked}").unwrap();
@@ -68,20 +68,20 @@ impl Server {
         }
     }
 
-    fn tool(&mut self, name: &str, arguments: Value) -> Value {
+    fn tool(&mut self, name: &str, arguments: &Value) -> Value {
         let params = json!({ "name": name, "arguments": arguments });
-        self.ask("tools/call", params)["structuredContent"].clone()
+        self.ask("tools/call", &params)["structuredContent"].clone()
     }
 
     fn verdict(&mut self) -> Value {
-        self.tool("analyze_command", json!({ "command": "frob" }))["verdict"].clone()
+        self.tool("analyze_command", &json!({ "command": "frob" }))["verdict"].clone()
     }
 
     /// Asks until the answer is this one.
     fn until(&mut self, what: &str, is: impl Fn(&mut Self) -> bool) {
         let started = Instant::now();
         while !is(self) {
-            assert!(started.elapsed() < Duration::from_secs(60), "{what} did not come");
+            assert!(started.elapsed() < Duration::from_mins(1), "{what} did not come");
             std::thread::yield_now();
         }
     }
@@ -99,7 +99,7 @@ fn a_changed_folder_is_in_force_without_a_restart_and_a_wrong_one_is_told() {
     server.until("the new form", |s| s.verdict() == "auto");
     std::fs::write(plugins.join("local.toml"), FORM.replace("auto", "always")).unwrap();
     server.until("the problem", |s| {
-        let problem = s.tool("list_command_plugins", json!({}))["problem"].clone();
+        let problem = s.tool("list_command_plugins", &json!({}))["problem"].clone();
         problem.as_str().is_some_and(|p| p.contains("local.toml:8"))
     });
     assert_eq!(server.verdict(), "auto", "the policy in force stays");

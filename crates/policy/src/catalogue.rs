@@ -1,5 +1,7 @@
 //! All plugins together, and the judge.
 
+use std::collections::HashMap;
+
 use crate::form::{Fit, Form, Misfit};
 use crate::lex::{MAX_LINE, MAX_WORDS, Words, lex, quote};
 use crate::plugin::{Command, Listing, Plugin, PluginError};
@@ -24,6 +26,8 @@ pub struct Nearest<'a> {
 #[derive(Debug, Clone)]
 pub struct Catalogue {
     plugins: Vec<Plugin>,
+    /// Which commands of which plugins have a name.
+    names: HashMap<String, Vec<(usize, usize)>>,
     digest: String,
 }
 
@@ -73,7 +77,13 @@ impl Catalogue {
             parts.push(text.as_bytes().to_vec());
         }
         let digest = sha256_hex(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        Ok(Self { plugins, digest })
+        let mut index: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
+        for (p, plugin) in plugins.iter().enumerate() {
+            for (c, command) in plugin.commands.iter().enumerate() {
+                index.entry(command.name.clone()).or_default().push((p, c));
+            }
+        }
+        Ok(Self { plugins, names: index, digest })
     }
 
     /// SHA-256 over names and bytes of all plugin files: equal digests, equal verdicts.
@@ -99,13 +109,16 @@ impl Catalogue {
         }
     }
 
+    fn named(&self, name: &str) -> impl Iterator<Item = (&Plugin, &Command)> {
+        let places = self.names.get(name).map(Vec::as_slice).unwrap_or_default();
+        places.iter().map(|(p, c)| (&self.plugins[*p], &self.plugins[*p].commands[*c]))
+    }
+
     fn judge_words(&self, line: &str, words: &Words) -> Judgement {
         let name = &words[0];
         let mut found: Vec<(&Plugin, &Command, &Form)> = Vec::new();
-        for plugin in &self.plugins {
-            for command in plugin.commands.iter().filter(|c| c.name == *name) {
-                found.extend(command.forms.iter().map(|form| (plugin, command, form)));
-            }
+        for (plugin, command) in self.named(name) {
+            found.extend(command.forms.iter().map(|form| (plugin, command, form)));
         }
         if found.is_empty() {
             let shown: String = name.chars().take(64).collect();
@@ -117,7 +130,7 @@ impl Catalogue {
             Level::Auto => 1,
             Level::Manual => 2,
         });
-        for (plugin, command, form) in &found {
+        for (plugin, command, form) in found.iter().filter(|(_, _, form)| form.may_fit(words)) {
             if let Ok(fit) = form.fit(words) {
                 if form.level != Level::Blocked
                     && let Err(cause) = settled(&found, form, line, words, &fit)
@@ -139,8 +152,8 @@ impl Catalogue {
     /// The form that most words of the line fit, blocked forms left out.
     fn nearest_form(&self, words: &Words) -> Option<(&Plugin, &Form, Misfit)> {
         let mut nearest: Option<(&Plugin, &Form, Misfit)> = None;
-        for plugin in &self.plugins {
-            for form in plugin.commands.iter().filter(|c| c.name == words[0]).flat_map(|c| &c.forms) {
+        for (plugin, command) in self.named(&words[0]) {
+            for form in &command.forms {
                 if form.level == Level::Blocked {
                     continue;
                 }

@@ -26,6 +26,7 @@ pub struct Form {
     pub counter_examples: Vec<String>,
     pub(crate) any: bool,
     pub(crate) single_dash: bool,
+    pub(crate) usage: String,
     pub(crate) items: Vec<Item>,
     pub(crate) options: Vec<OptionSpec>,
     pub(crate) require: Vec<usize>,
@@ -83,7 +84,16 @@ pub(crate) struct Fit {
 impl Form {
     pub(crate) fn named(mut self, command: &str) -> Self {
         command.clone_into(&mut self.command);
+        self.usage = self.written();
         self
+    }
+
+    /// Whether it could be the form of these words, as far as a glance tells: its first fixed word is among them.
+    pub(crate) fn may_fit(&self, words: &[String]) -> bool {
+        match self.items.first() {
+            Some(Item::Fixed(fixed)) => words[1..].iter().any(|w| fixed.contains(w)),
+            _ => true,
+        }
     }
 
     /// The names of the options that it lists, and whether each can stand without a value.
@@ -93,7 +103,11 @@ impl Form {
     }
 
     /// How it is written: `systemctl status UNIT...`.
-    pub fn usage(&self) -> String {
+    pub fn usage(&self) -> &str {
+        &self.usage
+    }
+
+    fn written(&self) -> String {
         let mut words = vec![self.command.clone()];
         for option in &self.require {
             let option = &self.options[*option];
@@ -239,6 +253,11 @@ impl<'a> Scan<'a> {
         self.form.options.iter().position(|o| o.names.iter().any(|n| n == name))
     }
 
+    fn letter(&self, letter: char) -> Option<usize> {
+        let is = |n: &String| n.len() == 2 && n.starts_with('-') && n.ends_with(letter);
+        self.form.options.iter().position(|o| o.names.iter().any(is))
+    }
+
     fn options(&mut self) -> Result<(), Misfit> {
         let mut at = 1;
         while at < self.words.len() {
@@ -276,48 +295,51 @@ impl<'a> Scan<'a> {
 
     /// `--name`, `--name=value`, `--name value`, and `-name value` of programs with single dashes.
     fn long(&mut self, at: usize) -> Result<usize, Misfit> {
-        let word = self.words[at].clone();
+        let words = self.words;
+        let form = self.form;
+        let word = words[at].as_str();
         let (name, attached) = match word.split_once('=') {
             Some((name, value)) if !self.form.single_dash => (name, Some(value)),
-            _ => (word.as_str(), None),
+            _ => (word, None),
         };
         let option = self.find(name).ok_or_else(|| self.misfit(at, "this option is not permitted here"))?;
         self.give(at, option)?;
-        match (self.form.options[option].value.clone(), attached) {
+        match (&form.options[option].value, attached) {
             (OptionValue::None | OptionValue::Optional(_), None) => Ok(at + 1),
             (OptionValue::None, Some(_)) => Err(self.misfit(at, "this option takes no value")),
             (OptionValue::Required(ty) | OptionValue::Optional(ty), Some(value)) => {
-                self.check(at, &ty, value, false)?;
+                self.check(at, ty, value, false)?;
                 Ok(at + 1)
             }
-            (OptionValue::Required(ty), None) => self.separate(at, &ty),
+            (OptionValue::Required(ty), None) => self.separate(at, ty),
         }
     }
 
     /// `-l`, `-la`, `-n5`, `-n 5`, `-5`
     fn cluster(&mut self, at: usize) -> Result<usize, Misfit> {
-        let word = self.words[at].clone();
+        let (form, words) = (self.form, self.words);
+        let word = words[at].as_str();
         let digits = word.bytes().skip(1).all(|b| b.is_ascii_digit());
         if let Some(option) = self.find(COUNT).filter(|_| digits) {
             self.give(at, option)?;
-            if let OptionValue::Required(ty) = self.form.options[option].value.clone() {
-                self.check(at, &ty, &word[1..], false)?;
+            if let OptionValue::Required(ty) = &form.options[option].value {
+                self.check(at, ty, &word[1..], false)?;
             }
             return Ok(at + 1);
         }
         // ASCII was checked: bytes are characters.
         for (index, letter) in word.char_indices().skip(1) {
             let option = self
-                .find(&format!("-{letter}"))
+                .letter(letter)
                 .ok_or_else(|| self.misfit(at, format!("the option -{letter} is not permitted here")))?;
             self.give(at, option)?;
             let rest = &word[index + 1..];
-            match self.form.options[option].value.clone() {
+            match &form.options[option].value {
                 OptionValue::None => {}
-                OptionValue::Required(ty) if rest.is_empty() => return self.separate(at, &ty),
+                OptionValue::Required(ty) if rest.is_empty() => return self.separate(at, ty),
                 OptionValue::Optional(_) if rest.is_empty() => return Ok(at + 1),
                 OptionValue::Required(ty) | OptionValue::Optional(ty) => {
-                    self.check(at, &ty, rest, false)?;
+                    self.check(at, ty, rest, false)?;
                     return Ok(at + 1);
                 }
             }
@@ -327,19 +349,20 @@ impl<'a> Scan<'a> {
 
     /// The value of an option as the next word.
     fn separate(&mut self, at: usize, ty: &ValueType) -> Result<usize, Misfit> {
-        let Some(value) = self.words.get(at + 1).cloned() else {
+        let words = self.words;
+        let Some(value) = words.get(at + 1) else {
             return Err(self.misfit(at, "a value must follow"));
         };
-        self.check(at + 1, ty, &value, true)?;
+        self.check(at + 1, ty, value, true)?;
         Ok(at + 2)
     }
 
     /// What is left to check of a word that begins with a dash: behind `--` the one pattern of a form may, no other operand ever.
-    fn undashed(&self, at: usize, ty: &ValueType, one: bool) -> Result<String, Misfit> {
+    fn undashed(&self, at: usize, ty: &ValueType, one: bool) -> Result<&'a str, Misfit> {
         let text = self.words[at].trim_start_matches('-');
         let is_data = one && self.end.is_some_and(|end| at > end) && matches!(ty, ValueType::Pattern);
         if is_data && !text.is_empty() {
-            Ok(text.to_owned())
+            Ok(text)
         } else {
             Err(self.misfit(at, "an operand must not begin with '-'"))
         }
@@ -359,20 +382,19 @@ impl<'a> Scan<'a> {
 
     /// Gives the operands to the items; the result is the index behind the leading fixed words.
     fn items(&mut self) -> Result<usize, Misfit> {
-        let items = self.form.items.clone();
-        let mut left: &[usize] = &self.operands.clone();
+        let (items, words) = (&self.form.items, self.words);
+        let operands = std::mem::take(&mut self.operands);
+        let mut left: &[usize] = &operands;
         let mut behind = 1;
         let mut leading = true;
         for (number, item) in items.iter().enumerate() {
             match item {
-                Item::Fixed(words) => {
+                Item::Fixed(fixed) => {
                     let Some((at, rest)) = left.split_first() else {
-                        return Err(
-                            self.misfit(self.words.len(), format!("{} is missing", words.join(" or ")))
-                        );
+                        return Err(self.misfit(words.len(), format!("{} is missing", fixed.join(" or "))));
                     };
-                    if !words.contains(&self.words[*at]) {
-                        return Err(self.misfit(*at, format!("expected {}", words.join(" or "))));
+                    if !fixed.contains(&words[*at]) {
+                        return Err(self.misfit(*at, format!("expected {}", fixed.join(" or "))));
                     }
                     left = rest;
                     if leading {
@@ -384,15 +406,14 @@ impl<'a> Scan<'a> {
                     let later: usize = items[number + 1..].iter().map(Item::least).sum();
                     let take = left.len().saturating_sub(later).min(*max);
                     if take < *min {
-                        return Err(self.misfit(self.words.len(), format!("{ty} is missing")));
+                        return Err(self.misfit(words.len(), format!("{ty} is missing")));
                     }
                     let (mine, rest) = left.split_at(take);
                     for at in mine {
-                        let word = &self.words[*at];
+                        let word = words[*at].as_str();
                         let one = (*min, *max) == (1, 1);
-                        let text =
-                            if word.starts_with('-') { self.undashed(*at, ty, one)? } else { word.clone() };
-                        self.check(*at, ty, &text, true)?;
+                        let text = if word.starts_with('-') { self.undashed(*at, ty, one)? } else { word };
+                        self.check(*at, ty, text, true)?;
                     }
                     left = rest;
                 }

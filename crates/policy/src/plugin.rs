@@ -279,6 +279,7 @@ fn read_form(form: FormFile, single_dash: bool, profile: Profile, roots: &Roots)
         reason: form.reason,
         any: form.any,
         single_dash,
+        usage: String::new(),
         items,
         options,
         require,
@@ -396,7 +397,7 @@ struct CommandRow<'a> {
 struct FormRow<'a> {
     name: &'a str,
     title: &'a str,
-    usage: String,
+    usage: &'a str,
     level: Level,
     risk: Risk,
     reason: &'a str,

@@ -205,7 +205,7 @@ fn tables(catalogue: &Catalogue) -> String {
                 "| {} | {} | `{}` | {} | {example} |\n",
                 form.level,
                 form.risk,
-                cell(&form.usage()),
+                cell(form.usage()),
                 cell(about)
             ));
         }

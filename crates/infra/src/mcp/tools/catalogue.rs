@@ -137,7 +137,7 @@ impl FormRow {
     fn new(plugin: &Plugin, form: &Form) -> Self {
         Self {
             plugin: plugin.name.clone(),
-            usage: form.usage(),
+            usage: form.usage().to_owned(),
             title: form.title.clone(),
             level: form.level.to_string(),
             risk: form.risk.to_string(),
@@ -239,7 +239,7 @@ async fn show_command_whitelist(call: Call, _: Nothing) -> Result<Reply<Whitelis
         .iter()
         .map(|p| Permitted {
             plugin: p.name.clone(),
-            usages: forms(p).filter(|f| f.level == Level::Auto).map(Form::usage).collect(),
+            usages: forms(p).filter(|f| f.level == Level::Auto).map(|f| f.usage().to_owned()).collect(),
         })
         .collect();
     let text = plugins
