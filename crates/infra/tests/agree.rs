@@ -115,7 +115,7 @@ fn compare(plugins: &[(&str, &str)]) -> [usize; 3] {
     let (server, target) = (app.catalogue(), on_target(there.path(), plugins));
     assert_eq!(server.digest(), target.digest());
     let mut counts = [0; 3];
-    for line in lines(server) {
+    for line in lines(&server) {
         let (early, last) = (server.judge(&line), target.judge(&line));
         assert_eq!(early, last, "{line:?}");
         counts[early.verdict as usize] += 1;
