@@ -14,6 +14,7 @@ ETC=/etc/mcp-linux-infra
 KEYS=/etc/ssh/mcp-linux-infra
 SSHD=/etc/ssh/sshd_config.d/60-mcp-linux-infra.conf
 SUDOERS=/etc/sudoers.d/mcp-linux-infra
+SYSCTL=/etc/sysctl.d/60-mcp-linux-infra.conf
 LIB=/var/lib/mcp-linux-infra
 LOG=/var/log/pra-run.log
 
@@ -23,6 +24,11 @@ reload_sshd() { systemctl try-reload-or-restart ssh.service 2>/dev/null || syste
 
 uninstall() {
   rm -f "$SSHD" "$SUDOERS"
+  if [ -f "$SYSCTL" ]; then
+    rm -f "$SYSCTL"
+    # as the kernel has it: nobody
+    sysctl -qw net.ipv4.ping_group_range="1 0" || true
+  fi
   reload_sshd
   for user in mcp-reader pra-runner; do
     if id "$user" >/dev/null 2>&1; then userdel "$user"; fi
@@ -79,6 +85,17 @@ account mcp-reader /usr/local/bin/mcp-wrapper
 account pra-runner /usr/local/bin/pra-exec
 if [ $log_group = 1 ]; then
   for group in systemd-journal adm; do if getent group $group >/dev/null; then usermod -aG $group mcp-reader; fi; done
+fi
+
+# --- ping and mtr: the wrapper lets no program gain a capability, so the kernel must let the reader's group send echo requests ---
+gid=$(id -g mcp-reader)
+if read -r low high < /proc/sys/net/ipv4/ping_group_range; then
+  if [ "$low" -gt "$high" ]; then
+    printf '# Made by install-target.sh (mcp-linux-infra): ping for the group of mcp-reader.\nnet.ipv4.ping_group_range = %s %s\n' "$gid" "$gid" > "$SYSCTL"
+    sysctl -qp "$SYSCTL" || echo "install-target: net.ipv4.ping_group_range could not be set: ping and mtr will not work" >&2
+  elif [ "$gid" -lt "$low" ] || [ "$gid" -gt "$high" ]; then
+    echo "install-target: net.ipv4.ping_group_range is $low $high, without group $gid of mcp-reader: ping and mtr will not work" >&2
+  fi
 fi
 
 # --- keys: owned by root, outside the homes ---

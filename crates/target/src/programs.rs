@@ -39,9 +39,12 @@ fn trusted(paths: &Paths, place: &Path) -> Result<PathBuf, String> {
     Ok(place.to_path_buf())
 }
 
+/// The reader's home: root's, and empty. podman does not start without one.
+pub(crate) const READER_HOME: &str = "/var/lib/mcp-linux-infra/home";
+
 /// All that a program finds in its environment.
 pub(crate) fn environment(home: &str) -> Vec<(&'static str, String)> {
-    [
+    let mut environment: Vec<(&'static str, String)> = [
         ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
         ("LANG", "C.UTF-8"),
         ("LC_ALL", "C.UTF-8"),
@@ -57,11 +60,19 @@ pub(crate) fn environment(home: &str) -> Vec<(&'static str, String)> {
         ("GIT_ALLOW_PROTOCOL", "none"),
         ("GIT_NO_LAZY_FETCH", "1"),
         ("GIT_OPTIONAL_LOCKS", "0"),
+        // Without process accounting: atop would leave a semaphore behind.
+        ("ATOPACCT", ""),
         ("HOME", home),
     ]
     .into_iter()
     .map(|(k, v)| (k, v.to_owned()))
-    .collect()
+    .collect();
+    if home == READER_HOME {
+        // The containers of the host are root's: podman asks its service, and scratches only in the session's own folder.
+        environment.push(("CONTAINER_HOST", "unix:///run/podman/podman.sock".to_owned()));
+        environment.push(("XDG_RUNTIME_DIR", format!("/run/user/{}", rustix::process::getuid().as_raw())));
+    }
+    environment
 }
 
 #[cfg(test)]
@@ -70,7 +81,7 @@ mod tests {
     use std::path::{Path, PathBuf};
     use std::process::Command;
 
-    use super::environment;
+    use super::{READER_HOME, environment};
 
     struct Trap {
         dir: tempfile::TempDir,
@@ -133,6 +144,15 @@ mod tests {
     fn owned(words: &[&str], repository: &Path) -> Vec<String> {
         let repository = repository.to_str().unwrap();
         words.iter().map(|w| w.replace("/srv/app", repository)).collect()
+    }
+
+    #[test]
+    fn only_the_readers_podman_is_sent_to_the_service() {
+        let names = |home: &str| environment(home).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        for name in ["CONTAINER_HOST", "XDG_RUNTIME_DIR"] {
+            assert!(names(READER_HOME).contains(&name));
+            assert!(!names("/root").contains(&name), "{name}: an action's podman works on the store itself");
+        }
     }
 
     #[test]

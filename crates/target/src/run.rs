@@ -317,6 +317,7 @@ mod tests {
         let mut names: Vec<&str> = out.lines().filter_map(|l| l.split('=').next()).collect();
         names.sort_unstable();
         let expected = [
+            "ATOPACCT",
             "GIT_ALLOW_PROTOCOL",
             "GIT_CONFIG_GLOBAL",
             "GIT_CONFIG_NOSYSTEM",

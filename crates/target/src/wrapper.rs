@@ -120,7 +120,7 @@ impl<'a> Request<'a> {
         let program = Program {
             path: program,
             argv: &permit.argv,
-            home: "/nonexistent",
+            home: programs::READER_HOME,
             time: Duration::from_secs(permit.limits.seconds),
             bytes: permit.limits.bytes,
             lines: permit.limits.lines,
