@@ -390,6 +390,7 @@ struct PluginRow<'a> {
 #[derive(Debug, Serialize)]
 struct CommandRow<'a> {
     name: &'a str,
+    program: &'a [String],
     forms: Vec<FormRow<'a>>,
 }
 
@@ -415,8 +416,11 @@ impl<'a> Listing<'a> {
             reason: &f.reason,
             examples: &f.examples,
         };
-        let command =
-            |c: &'a Command| CommandRow { name: &c.name, forms: c.forms.iter().map(form).collect() };
+        let command = |c: &'a Command| CommandRow {
+            name: &c.name,
+            program: &c.program,
+            forms: c.forms.iter().map(form).collect(),
+        };
         let row = |p: &'a Plugin| PluginRow {
             name: &p.name,
             title: &p.title,
