@@ -10,15 +10,19 @@
     reason = "a test stops at what it does not expect"
 )]
 
+pub mod fixture;
 pub mod grant;
 pub mod mcp;
+pub mod plain;
+pub mod same;
+pub mod state;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// What a command gave back, as text.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
     /// Standard output.
     pub out: String,
@@ -125,6 +129,17 @@ impl Lab {
         run(self.ssh("mcp-reader", host, &[]).arg(line), b"")
     }
 
+    /// A session of the administrator that stays: then there is one to list, whoever looks.
+    pub fn session(&self, host: &str) -> Session {
+        let mut command = self.inside("ssh");
+        command.arg("-F").arg(self.file("ssh_config")).args(["-T", "-o", "BatchMode=yes", host, "cat"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+        child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        // What comes back tells that the session is there.
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        Session(child)
+    }
+
     /// An envelope to the runner.
     pub fn hand_over(&self, host: &str, envelope: &[u8]) -> Said {
         run(self.ssh("pra-runner", host, &[]).arg("grant"), envelope)
@@ -150,6 +165,17 @@ impl Lab {
         let program = target.join("debug/mcp-linux-infra");
         assert!(program.exists(), "{} is missing: cargo build -p mcp-linux-infra", program.display());
         program
+    }
+}
+
+/// A session that ends with this value.
+pub struct Session(std::process::Child);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // cat ends with its input.
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 

@@ -9,19 +9,9 @@
 
 use e2e::grant::{random, sign, statement};
 use e2e::mcp::{Client, Era};
+use e2e::state::State;
 use e2e::{Lab, Server, run};
 use serde_json::json;
-
-/// The target's files and unit states, without what changes by looking.
-fn state(lab: &Lab) -> String {
-    lab.must(
-        "t2",
-        r"cd / && { find etc usr opt srv home root boot var/lib/mcp-linux-infra/home var/spool usr/local -xdev -type f -exec sha256sum {} + ;
-           find etc usr root home opt srv var/spool -xdev -printf '%p %m %U %G %l\n'; systemctl list-unit-files --no-legend | grep -v transient;
-           systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' -f1 | grep -v -e session -e user@ -e user-runtime;
-           for u in unbound caddy cron ssh rsyslog systemd-resolved; do systemctl show -p Id,MainPID,NRestarts,InvocationID $u; done; } | LC_ALL=C sort",
-    )
-}
 
 #[test]
 fn the_servers_disk_and_both_keys_change_nothing() {
@@ -47,7 +37,7 @@ fn the_servers_disk_and_both_keys_change_nothing() {
     let waiting = waiting["structuredContent"]["proposal"]["id"].as_str().unwrap().to_owned();
     drop(client);
 
-    let before = state(&lab);
+    let before = State::look(&lab, "t2");
     let ledger = lab.must("t2", "ls /var/lib/mcp-linux-infra/ledger | wc -l");
 
     // With the reader's key: commands, shells, files, every line of the corpus that must not run.
@@ -110,13 +100,11 @@ fn the_servers_disk_and_both_keys_change_nothing() {
         &json!({ "host": "t2", "action": "restart_caddy", "approval_token": waiting }),
     );
     assert_eq!(refused["isError"], true, "{refused}");
+    // Its connections would still be there.
+    drop(client);
 
     assert_eq!(lab.must("t2", "ls /var/lib/mcp-linux-infra/ledger | wc -l"), ledger, "no grant was claimed");
-    let after = state(&lab);
-    let gone: Vec<&str> = before.lines().filter(|l| !after.contains(l)).collect();
-    let new: Vec<&str> = after.lines().filter(|l| !before.contains(l)).collect();
-    assert!(
-        before.lines().count() > 5000 && gone.is_empty() && new.is_empty() && after == before,
-        "the target changed: {gone:?} -> {new:?}"
-    );
+    let after = State::look(&lab, "t2");
+    let changes = before.changes(&after);
+    assert!(before.len() > 5000 && changes.is_empty(), "the target changed: {changes:?}");
 }

@@ -1,0 +1,83 @@
+//! What the catalogue's examples speak of, put on a host so that they find something: a repository, logs, a certificate and a TLS
+//! server, a service, names and addresses. Taken away again at the end, also of a test that fails.
+
+use crate::Lab;
+
+/// The host with its fixtures.
+pub struct Fixture<'a> {
+    lab: &'a Lab,
+    host: &'a str,
+}
+
+/// Everything that is made by hand lies here, so that it is found again.
+const MAKE: &str = r#"set -e
+    # Logs that stay as they are while the test looks: the journal takes what the wrapper logs.
+    systemctl -q stop syslog.socket rsyslog.service cron.service logrotate.timer systemd-tmpfiles-clean.timer apt-daily.timer 2>/dev/null || true
+    mkdir -p /var/lib/lab-fixture; mv /var/log/syslog /var/lib/lab-fixture/
+    for i in $(seq 40); do echo "2026-11-25T09:00:$((i + 10)).000000+00:00 t2 app[$i]: line $i of the	log, no error"; done > /var/log/syslog
+    echo '2026-11-25T09:01:00.000000+00:00 t2 app[41]: échec: old error' >> /var/log/syslog
+    chown root:adm /var/log/syslog; chmod 640 /var/log/syslog
+    mkdir -p /var/log/nginx /etc/nginx/conf.d; echo 'server {}' > /etc/nginx/conf.d/site.conf
+    echo '2026/11/25 09:00:00 [error] 1#1: upstream timed out, $remote_addr' > /var/log/nginx/error.log
+    [ -e /etc/networks ] || echo 'loopback 127.0.0.0' > /etc/networks
+    [ -e /etc/fstab ] || echo '# none' > /etc/fstab
+    # A repository of the reader: git refuses those of others.
+    git init -q -b main /srv/app; cd /srv/app; echo one > file; git add file
+    git -c user.name=Lab -c user.email=lab@lab.test commit -q -m 'first' --date 2026-11-25T09:00:00Z; git tag v1; git branch other
+    chown -R mcp-reader:mcp-reader /srv/app
+    # A certificate, and a server that shows it.
+    mkdir -p /etc/letsencrypt/live/example.com; cd /etc/letsencrypt/live/example.com
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout privkey.pem -out fullchain.pem -days 30 -subj /CN=example.com 2>/dev/null
+    systemd-run -q --unit lab-tls openssl s_server -quiet -accept 127.0.0.1:443 -cert $PWD/fullchain.pem -key $PWD/privkey.pem
+    # A service by the name that most examples use.
+    cp /bin/sleep /usr/sbin/nginx
+    printf '[Unit]\nDescription=lab nginx\n[Service]\nUser=www-data\nExecStart=/usr/sbin/nginx infinity\n[Install]\nWantedBy=multi-user.target\n' > /etc/systemd/system/nginx.service
+    useradd --system --no-create-home nginx
+    systemctl daemon-reload; systemctl -q enable --now nginx
+    # Names and addresses: nothing leaves the host.
+    for a in 10.0.0.1 8.8.8.8; do ip addr add $a/32 dev lo; done; ip -6 addr add 2001:db8::1/128 dev lo nodad
+    { printf 'server:\n'; for n in example.com google.com; do
+        printf 'local-zone: "%s." static\nlocal-data: "%s. 300 IN A 10.0.0.1"\nlocal-data: "%s. 300 IN MX 10 mail.%s."\n' $n $n $n $n; done
+      printf 'local-data-ptr: "8.8.8.8 300 dns.google"\n'; } > /etc/unbound/unbound.conf.d/lab-fixture.conf
+    systemctl restart unbound; resolvectl flush-caches
+    nft add table inet filter
+    # The container engine, as an operator opens it to the reader.
+    mkdir -p -m 750 /run/podman; chgrp mcp-reader /run/podman
+    systemd-run -q --unit lab-podman -p UMask=0117 podman system service -t 0 unix:///run/podman/podman.sock
+    podman run -q -d --name web -p 8082:8080 localhost/lab-web:1 >/dev/null
+    for i in $(seq 100); do [ -S /run/podman/podman.sock ] && break; sleep 0.1; done
+    chgrp mcp-reader /run/podman/podman.sock; chmod 660 /run/podman/podman.sock
+"#;
+
+const UNDO: &str = r"
+    podman rm -f web >/dev/null; systemctl stop lab-podman; rm -rf /run/podman
+    nft delete table inet filter
+    rm -f /etc/unbound/unbound.conf.d/lab-fixture.conf; systemctl restart unbound
+    for a in 10.0.0.1 8.8.8.8; do ip addr del $a/32 dev lo; done; ip -6 addr del 2001:db8::1/128 dev lo
+    systemctl -q disable --now nginx; rm -f /etc/systemd/system/nginx.service /usr/sbin/nginx; systemctl daemon-reload
+    userdel nginx
+    systemctl stop lab-tls
+    rm -rf /etc/letsencrypt /srv/app /var/log/nginx /etc/nginx
+    mv -f /var/lib/lab-fixture/syslog /var/log/syslog; rmdir /var/lib/lab-fixture
+    systemctl start syslog.socket rsyslog.service cron.service logrotate.timer systemd-tmpfiles-clean.timer
+    systemctl is-system-running";
+
+impl<'a> Fixture<'a> {
+    /// Makes them.
+    pub fn make(lab: &'a Lab, host: &'a str) -> Self {
+        // What a run that was killed has left.
+        lab.must(host, &format!("[ ! -d /var/lib/lab-fixture ] || {{ {UNDO} >/dev/null 2>&1; true; }}"));
+        let fixture = Self { lab, host };
+        lab.must(host, MAKE);
+        fixture
+    }
+}
+
+impl Drop for Fixture<'_> {
+    fn drop(&mut self) {
+        let said = self.lab.root(self.host, UNDO);
+        if !std::thread::panicking() {
+            assert_eq!(said.out.trim(), "running", "the host is as it was: {said:?}");
+        }
+    }
+}
