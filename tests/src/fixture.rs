@@ -42,11 +42,13 @@ const MAKE: &str = r#"set -e
     systemctl restart unbound; resolvectl flush-caches
     nft add table inet filter
     # The container engine, as an operator opens it to the reader.
-    mkdir -p -m 750 /run/podman; chgrp mcp-reader /run/podman
-    systemd-run -q --unit lab-podman -p UMask=0117 podman system service -t 0 unix:///run/podman/podman.sock
+    mkdir -p /run/podman
+    systemd-run -q --unit lab-podman podman system service -t 0 unix:///run/podman/podman.sock
     podman run -q -d --name web -p 8082:8080 localhost/lab-web:1 >/dev/null
-    for i in $(seq 100); do [ -S /run/podman/podman.sock ] && break; sleep 0.1; done
-    chgrp mcp-reader /run/podman/podman.sock; chmod 660 /run/podman/podman.sock
+    # It makes its folder and socket anew when it starts: opened only once it answers.
+    for i in $(seq 100); do podman --url unix:///run/podman/podman.sock version >/dev/null 2>&1 && break; sleep 0.1; done
+    chgrp mcp-reader /run/podman /run/podman/podman.sock; chmod 750 /run/podman; chmod 660 /run/podman/podman.sock
+    setpriv --reuid=mcp-reader --regid=mcp-reader --init-groups test -w /run/podman/podman.sock
 "#;
 
 const UNDO: &str = r"
