@@ -60,6 +60,12 @@ pub(crate) fn environment(home: &str) -> Vec<(&'static str, String)> {
         ("GIT_ALLOW_PROTOCOL", "none"),
         ("GIT_NO_LAZY_FETCH", "1"),
         ("GIT_OPTIONAL_LOCKS", "0"),
+        // What a repository's own configuration must not say: a program to ask for changed files, and hooks.
+        ("GIT_CONFIG_COUNT", "2"),
+        ("GIT_CONFIG_KEY_0", "core.fsmonitor"),
+        ("GIT_CONFIG_VALUE_0", "false"),
+        ("GIT_CONFIG_KEY_1", "core.hooksPath"),
+        ("GIT_CONFIG_VALUE_1", "/dev/null"),
         // Without process accounting: atop would leave a semaphore behind.
         ("ATOPACCT", ""),
         ("HOME", home),

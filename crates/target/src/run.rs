@@ -319,8 +319,13 @@ mod tests {
         let expected = [
             "ATOPACCT",
             "GIT_ALLOW_PROTOCOL",
+            "GIT_CONFIG_COUNT",
             "GIT_CONFIG_GLOBAL",
+            "GIT_CONFIG_KEY_0",
+            "GIT_CONFIG_KEY_1",
             "GIT_CONFIG_NOSYSTEM",
+            "GIT_CONFIG_VALUE_0",
+            "GIT_CONFIG_VALUE_1",
             "GIT_NO_LAZY_FETCH",
             "GIT_OPTIONAL_LOCKS",
             "HOME",
