@@ -42,6 +42,19 @@ fn trusted(paths: &Paths, place: &Path) -> Result<PathBuf, String> {
 /// The reader's home: root's, and empty. podman does not start without one.
 pub(crate) const READER_HOME: &str = "/var/lib/mcp-linux-infra/home";
 
+/// The home of what `pra-run` runs.
+pub(crate) const ROOT_HOME: &str = "/root";
+
+/// Where kubectl and helm find the cluster and their credentials: the reader's own, and the runner's for what runs as root. Never
+/// what lies in a home, so that a host shows no more of a cluster than its root has decided.
+fn kubeconfig(home: &str) -> &'static str {
+    if home == ROOT_HOME {
+        "/etc/mcp-linux-infra/kubeconfig-runner"
+    } else {
+        "/etc/mcp-linux-infra/kubeconfig"
+    }
+}
+
 /// All that a program finds in its environment.
 pub(crate) fn environment(home: &str) -> Vec<(&'static str, String)> {
     let mut environment: Vec<(&'static str, String)> = [
@@ -68,6 +81,7 @@ pub(crate) fn environment(home: &str) -> Vec<(&'static str, String)> {
         ("GIT_CONFIG_VALUE_1", "/dev/null"),
         // Without process accounting: atop would leave a semaphore behind.
         ("ATOPACCT", ""),
+        ("KUBECONFIG", kubeconfig(home)),
         ("HOME", home),
     ]
     .into_iter()
@@ -159,6 +173,13 @@ mod tests {
             assert!(names(READER_HOME).contains(&name));
             assert!(!names("/root").contains(&name), "{name}: an action's podman works on the store itself");
         }
+    }
+
+    #[test]
+    fn reader_and_runner_have_credentials_of_their_own() {
+        let of = |home| environment(home).into_iter().find(|(name, _)| *name == "KUBECONFIG").unwrap().1;
+        assert_eq!(of(READER_HOME), "/etc/mcp-linux-infra/kubeconfig");
+        assert_eq!(of(super::ROOT_HOME), "/etc/mcp-linux-infra/kubeconfig-runner");
     }
 
     #[test]

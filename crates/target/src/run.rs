@@ -329,6 +329,7 @@ mod tests {
             "GIT_NO_LAZY_FETCH",
             "GIT_OPTIONAL_LOCKS",
             "HOME",
+            "KUBECONFIG",
             "LANG",
             "LC_ALL",
             "PAGER",
