@@ -85,17 +85,21 @@ up() {
   build; down; trap down EXIT; umask 077; mkdir -p "$STATE/certs"; cd "$STATE"
   openssl genrsa -out accounts.key 2048 2>/dev/null; openssl rsa -in accounts.key -pubout -out accounts.pub 2>/dev/null
   token=$(openssl rand -hex 16); echo "$token,admin,admin,system:masters" > tokens.csv
+  printf 'apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n' > audit.yaml
   start etcd --data-dir "$STATE/etcd" --listen-client-urls "$etcd" --advertise-client-urls "$etcd" --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" \
     --initial-cluster "default=$peer"
   start kube-apiserver --etcd-servers="$etcd" --cert-dir="$STATE/certs" --bind-address=127.0.0.1 --advertise-address=127.0.0.1 --secure-port="$PORT" \
     --service-cluster-ip-range=10.96.0.0/24 --service-account-issuer=https://lab --service-account-key-file="$STATE/accounts.pub" \
-    --service-account-signing-key-file="$STATE/accounts.key" --token-auth-file="$STATE/tokens.csv" --authorization-mode=RBAC --disable-admission-plugins=ServiceAccount
+    --service-account-signing-key-file="$STATE/accounts.key" --token-auth-file="$STATE/tokens.csv" --authorization-mode=RBAC \
+    --audit-policy-file="$STATE/audit.yaml" --audit-log-path="$STATE/audit.log" --disable-admission-plugins=ServiceAccount
   for i in $(seq 600); do
     curl -skf "https://127.0.0.1:$PORT/readyz" >/dev/null && break
     running kube-apiserver && running etcd && [ "$i" -lt 600 ] || { tail -n 20 "$STATE"/*.log >&2; die "kube-apiserver is not ready"; }
     sleep .1
   done
   kubeconfig "$token" > admin.kubeconfig
+  # The server makes its own namespaces just after it is ready.
+  for i in $(seq 100); do KUBECONFIG=admin.kubeconfig "$CACHE/kubectl-1.20" get namespace default kube-node-lease >/dev/null 2>&1 && break; sleep .1; done
   trap - EXIT
   say "kube-apiserver $VERSION on https://127.0.0.1:$PORT, $STATE/admin.kubeconfig"
 }

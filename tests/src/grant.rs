@@ -1,6 +1,7 @@
 //! Grants made with nothing but `ssh` and `ssh-keygen`, as a person does it when the server is down.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -46,11 +47,17 @@ pub fn sign(lab: &Lab, statement: &Value, keys: &[&str]) -> Vec<u8> {
 
 /// As [`sign`], for any namespace.
 pub fn sign_as(lab: &Lab, statement: &Value, keys: &[&str], namespace: &str) -> Vec<u8> {
+    let keys: Vec<PathBuf> = keys.iter().map(|key| lab.key(key)).collect();
+    envelope(statement, &keys, namespace)
+}
+
+/// The statement and one signature by each key file.
+pub fn envelope(statement: &Value, keys: &[impl AsRef<Path>], namespace: &str) -> Vec<u8> {
     let mut envelope = format!("{statement}\n").into_bytes();
     let bytes = envelope.clone();
     for key in keys {
         let mut keygen = Command::new("ssh-keygen");
-        keygen.args(["-q", "-Y", "sign", "-n", namespace, "-f"]).arg(lab.key(key));
+        keygen.args(["-q", "-Y", "sign", "-n", namespace, "-f"]).arg(key.as_ref());
         let said = run(&mut keygen, &bytes);
         assert_eq!(said.exit, 0, "{said:?}");
         envelope.extend_from_slice(said.out.as_bytes());

@@ -12,6 +12,7 @@
 
 pub mod fixture;
 pub mod grant;
+pub mod kube;
 pub mod mcp;
 pub mod plain;
 pub mod same;
