@@ -32,8 +32,7 @@ impl Cluster {
         let at = |name: &str, default: PathBuf| std::env::var(name).map_or(default, PathBuf::from);
         let lab = std::env::var("LAB_NAME").unwrap_or_else(|_| "mcplab".into());
         let state = at("LAB_HOME", Path::new("/var/tmp").join(lab)).join("kube");
-        let cache =
-            at("LAB_CACHE", "/var/tmp/mcp-linux-infra-cache".into()).join("kube-apiserver-1.20.2");
+        let cache = at("LAB_CACHE", "/var/tmp/mcp-linux-infra-cache".into()).join("kube-apiserver-1.20.2");
         assert!(
             state.join("admin.kubeconfig").exists(),
             "no API server is up: lab/k8s-apiserver.sh up, or run scripts/test.sh"
@@ -86,10 +85,7 @@ impl Cluster {
             let list = self.json(&["get", kind, "-A"]);
             for object in list["items"].as_array().unwrap() {
                 let at = &object["metadata"];
-                found.push(format!(
-                    "{kind} {}/{} {}",
-                    at["namespace"], at["name"], at["resourceVersion"]
-                ));
+                found.push(format!("{kind} {}/{} {}", at["namespace"], at["name"], at["resourceVersion"]));
             }
         }
         assert!(found.len() > 100, "{found:?}");
@@ -108,7 +104,10 @@ impl Cluster {
             .map(|event| {
                 let at = &event["objectRef"];
                 let resource = [&at["resource"], &at["subresource"]].map(|v| v.as_str().unwrap_or_default());
-                (event["verb"].as_str().unwrap().to_owned(), resource.join("/").trim_end_matches('/').to_owned())
+                (
+                    event["verb"].as_str().unwrap().to_owned(),
+                    resource.join("/").trim_end_matches('/').to_owned(),
+                )
             })
             .collect();
         asked.sort();
@@ -134,7 +133,17 @@ impl Workloads {
         let keys = tempfile::tempdir().unwrap();
         let (key, certificate) = (keys.path().join("key"), keys.path().join("certificate"));
         let mut openssl = Command::new("openssl");
-        openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=worker-1"]);
+        openssl.args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=worker-1",
+        ]);
         let said = run(openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate), b"");
         assert_eq!(said.exit, 0, "{said:?}");
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");

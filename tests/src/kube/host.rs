@@ -40,8 +40,19 @@ impl Host {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
         for folder in [
-            "usr/bin", "usr/lib", "usr/lib64", "usr/local/bin", "usr/local/sbin", "etc/mcp-linux-infra", "etc/ssh",
-            "var/lib/mcp-linux-infra/ledger", "var/log", "dev", "proc", "root", "tmp",
+            "usr/bin",
+            "usr/lib",
+            "usr/lib64",
+            "usr/local/bin",
+            "usr/local/sbin",
+            "etc/mcp-linux-infra",
+            "etc/ssh",
+            "var/lib/mcp-linux-infra/ledger",
+            "var/log",
+            "dev",
+            "proc",
+            "root",
+            "tmp",
         ] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
