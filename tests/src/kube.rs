@@ -93,26 +93,20 @@ impl Cluster {
         found
     }
 
-    /// What an account has asked the API server, by the server's audit log: verb, resource, subresource.
+    /// What an account has asked the API server, by the server's audit log: verb and resource, or path.
     pub fn asked(&self, account: &str) -> Vec<(String, String)> {
         let user = format!("system:serviceaccount:mcp-linux-infra:{account}");
         let text = fs::read_to_string(self.state.join("audit.log")).unwrap();
-        let mut asked: Vec<(String, String)> = text
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap())
-            .filter(|event| event["user"]["username"] == user.as_str() && event["objectRef"].is_object())
-            .map(|event| {
-                let at = &event["objectRef"];
-                let resource = [&at["resource"], &at["subresource"]].map(|v| v.as_str().unwrap_or_default());
-                (
-                    event["verb"].as_str().unwrap().to_owned(),
-                    resource.join("/").trim_end_matches('/').to_owned(),
-                )
-            })
-            .collect();
-        asked.sort();
-        asked.dedup();
-        asked
+        let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let named = |event: &Value| match &event["objectRef"] {
+            Value::Null => word(&event["requestURI"]),
+            at => {
+                [word(&at["resource"]), word(&at["subresource"])].join("/").trim_end_matches('/').to_owned()
+            }
+        };
+        let own = events.filter(|event| event["user"]["username"] == user.as_str());
+        own.map(|event| (word(&event["verb"]), named(&event))).collect()
     }
 }
 
