@@ -127,7 +127,7 @@ fn a_real_kubectl_takes_every_automatic_form_and_nothing_changes() {
     let asked: BTreeSet<_> = cluster.asked("mcp-reader").into_iter().collect();
     assert!(asked.len() > 20, "{asked:?}");
     for (verb, resource) in asked {
-        let reads = matches!(verb.as_str(), "get" | "list") && !resource.starts_with("secret");
+        let reads = matches!(verb.as_str(), "get" | "list" | "watch") && !resource.starts_with("secret");
         // A question about the reader's own rights, which is stored nowhere.
         let asks = verb == "create" && resource == "selfsubjectaccessreviews";
         assert!(reads || asks, "{verb} {resource}");
@@ -181,7 +181,7 @@ fn the_role_refuses_what_the_policy_blocks() {
         "kubectl get pods --as=system:admin",
         "kubectl get pods --as=x --as-group=system:masters",
         "kubectl exec web-0 -n prod -- id",
-        "kubectl port-forward web-0 -n prod 18080:80",
+        "kubectl create --raw /api/v1/namespaces/prod/pods/web-0/portforward -f /dev/null",
         "kubectl attach web-0 -n prod",
         "kubectl delete pod web-0 -n prod",
         "kubectl create secret generic y --from-literal=a=b",
@@ -278,9 +278,15 @@ fn policy_and_role_agree_on_every_kind() {
             assert!(shown.contains_key(word), "{kubectl}: {word} is no kind");
         }
         assert_eq!(shown.len(), words.len(), "{kubectl}: {shown:?}");
-        let said = host.read(&format!("kubectl get {} -A -o name", words.join(",")));
-        assert!(said.exit == 0 && said.err.is_empty(), "{kubectl}: {said:?}");
-        assert!(said.out.contains("pod/web-0") && !said.out.contains("secret/"), "{said:?}");
+        // Some at a time: without a cache kubectl asks for the list of kinds once per kind, and throttles itself.
+        for words in words.chunks(8) {
+            let said = host.read(&format!("kubectl get {} -A -o name", words.join(",")));
+            let refused = said.err.to_lowercase().contains("forbidden");
+            assert!(
+                said.exit == 0 && !refused && !said.out.contains("secret/"),
+                "{kubectl}: {words:?}: {said:?}"
+            );
+        }
     }
 }
 
@@ -347,7 +353,7 @@ fn the_runners_role_has_no_more_than_the_forms_need() {
     let host = host(&cluster, KUBECTLS[0]);
     for line in ["kubectl get secrets -A", "kubectl delete pod web-0", "kubectl get configmaps"] {
         let (exit, result) = host.perform(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
-        assert_eq!((exit, &result["code"]), (4, &json!("blocked")), "{line}: {result}");
+        assert_eq!((exit, &result["code"]), (126, &json!("blocked")), "{line}: {result}");
     }
     for (verb, resource, may) in [
         ("patch", "deployments.apps", "yes"),
