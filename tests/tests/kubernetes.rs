@@ -96,6 +96,7 @@ fn shows_no_secret(line: &str, said: &Said) {
 fn a_real_kubectl_takes_every_automatic_form_and_nothing_changes() {
     let cluster = Cluster::get();
     let _workloads = Workloads::fresh(&cluster);
+    let earlier = cluster.asked("mcp-reader").len();
     for kubectl in KUBECTLS {
         let host = host(&cluster, kubectl);
         let (objects, files) = (cluster.snapshot(), host.tree());
@@ -124,7 +125,7 @@ fn a_real_kubectl_takes_every_automatic_form_and_nothing_changes() {
         assert_eq!(cluster.snapshot(), objects, "{kubectl}");
         assert_eq!(host.tree(), files, "{kubectl}");
     }
-    let asked: BTreeSet<_> = cluster.asked("mcp-reader").into_iter().collect();
+    let asked: BTreeSet<_> = cluster.asked("mcp-reader").into_iter().skip(earlier).collect();
     assert!(asked.len() > 20, "{asked:?}");
     for (verb, resource) in asked {
         let reads = matches!(verb.as_str(), "get" | "list" | "watch") && !resource.starts_with("secret");
@@ -199,7 +200,8 @@ fn the_role_refuses_what_the_policy_blocks() {
         let words: Vec<&str> = line.split(' ').skip(1).collect();
         let said = cluster.kubectl(KUBECTLS[0], &host.kubeconfig(), &words, "");
         shows_no_secret(line, &said);
-        assert!(said.exit == 1 && said.err.to_lowercase().contains("forbidden"), "{line}: {said:?}");
+        // No word of the exit status: kubectl 1.20 ends a cordon that was refused with 0.
+        assert!(said.err.to_lowercase().contains("forbidden"), "{line}: {said:?}");
     }
     // There is something to be seen, for who may.
     let seen = cluster.admin(&["get", "secrets,configmaps", "-n", "prod", "-o", "yaml"], "");
@@ -278,15 +280,14 @@ fn policy_and_role_agree_on_every_kind() {
             assert!(shown.contains_key(word), "{kubectl}: {word} is no kind");
         }
         assert_eq!(shown.len(), words.len(), "{kubectl}: {shown:?}");
-        // Some at a time: without a cache kubectl asks for the list of kinds once per kind, and throttles itself.
-        for words in words.chunks(8) {
-            let said = host.read(&format!("kubectl get {} -A -o name", words.join(",")));
-            let refused = said.err.to_lowercase().contains("forbidden");
-            assert!(
-                said.exit == 0 && !refused && !said.out.contains("secret/"),
-                "{kubectl}: {words:?}: {said:?}"
-            );
-        }
+        // With a cache: without one kubectl 1.20 asks for the list of kinds once per word, and throttles itself for minutes.
+        let cache = tempfile::tempdir().unwrap();
+        let cache = format!("--cache-dir={}", cache.path().display());
+        let all = words.join(",");
+        let said =
+            cluster.kubectl(kubectl, &host.kubeconfig(), &["get", &all, "-A", "-o", "name", &cache], "");
+        assert!(said.exit == 0 && !said.err.to_lowercase().contains("forbidden"), "{kubectl}: {said:?}");
+        assert!(said.out.contains("pod/web-0") && !said.out.contains("secret/"), "{said:?}");
     }
 }
 
@@ -366,7 +367,9 @@ fn the_runners_role_has_no_more_than_the_forms_need() {
         ("escalate", "clusterroles.rbac.authorization.k8s.io", "no"),
     ] {
         let account = "--as=system:serviceaccount:mcp-linux-infra:pra-runner";
-        let said = cluster.try_admin(&["auth", "can-i", verb, resource, "-n", "prod", account], "");
+        let (resource, part) = resource.split_once('/').unwrap_or((resource, ""));
+        let part = format!("--subresource={part}");
+        let said = cluster.try_admin(&["auth", "can-i", verb, resource, &part, "-n", "prod", account], "");
         assert_eq!(said.out.trim(), may, "{verb} {resource}: {said:?}");
     }
     assert!(cluster.admin(&["get", "pod", "web-0", "-o", "name"], "").contains("web-0"));
