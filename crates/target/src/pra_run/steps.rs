@@ -131,7 +131,7 @@ impl Runner<'_> {
         let end = program.and_then(|path| {
             // Output beyond what is kept is dropped, not an end: the change must not be cut in the middle.
             let program =
-                Program { path: &path, argv, home: "/root", time, bytes: u64::MAX, lines: u64::MAX };
+                Program { path: &path, argv, home: "/root", sandbox: None, time, bytes: u64::MAX, lines: u64::MAX };
             run(&program, &mut out, &mut err)
         });
         let (exit, stderr) = match end {
