@@ -15,7 +15,8 @@ pub(super) enum Rule {
     Fail(u16),
     /// Allowed if each condition holds; else EPERM.
     If(Vec<Condition>),
-    /// `socket` and `socketpair`: allowed if one of these fits; else EPERM.
+    /// `socket` and `socketpair`: allowed if one of these fits; else EAFNOSUPPORT, as on a kernel without the family: programs
+    /// know what to do then.
     Sockets(Vec<Socket>),
 }
 
@@ -78,6 +79,7 @@ fn fail(errno: u16) -> u32 {
 }
 const EPERM: u16 = 1;
 const ENOSYS: u16 = 38;
+const EAFNOSUPPORT: u16 = 97;
 
 fn op(code: u16, value: u32) -> Instruction {
     Instruction { code, jump_true: 0, jump_false: 0, value }
@@ -161,7 +163,7 @@ fn decide(rule: &Rule) -> Vec<Instruction> {
                 program.push(branch(JUMP_EQUAL, socket.family, 0, body.len()));
                 program.extend(body);
             }
-            program.push(op(RETURN, fail(EPERM)));
+            program.push(op(RETURN, fail(EAFNOSUPPORT)));
             program
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bpf::{Condition, Rule, Socket};
+use super::sys::OWN_PID;
 
 /// The highest number that this table has judged; newer calls do not exist here.
 pub(super) const LAST: u32 = 467;
@@ -137,9 +138,11 @@ pub(super) fn rules(sockets: &[Socket], here: &Circumstances) -> BTreeMap<u32, R
     set(libc::SYS_syslog, Rule::If(vec![Condition::among(0, READ_LOG)]));
     set(libc::SYS_prlimit64, Rule::If(vec![Condition::among(0, &[0])]));
     set(libc::SYS_personality, Rule::If(vec![Condition::among(0, &[0, u32::MAX])]));
-    // Signals to a thread, which is how the C library raises one: Landlock keeps them inside from ABI 6 on.
-    if here.abi >= 6 {
-        set(libc::SYS_tgkill, Rule::Allow);
+    // Signals: Landlock keeps them inside from ABI 6 on; before that they go to the program itself (which is how the C library
+    // raises one) or, with 0, to its process group.
+    for (number, targets) in [(libc::SYS_kill, &[OWN_PID, 0][..]), (libc::SYS_tgkill, &[OWN_PID])] {
+        let rule = if here.abi >= 6 { Rule::Allow } else { Rule::If(vec![Condition::among(0, targets)]) };
+        set(number, rule);
     }
 
     // Programs that once had privileges give them up, and fail if they cannot: to what they are already.
@@ -227,7 +230,7 @@ mod tests {
             libc::SYS_kexec_file_load, libc::SYS_init_module, libc::SYS_finit_module, libc::SYS_delete_module, libc::SYS_reboot,
             libc::SYS_settimeofday, libc::SYS_clock_settime, libc::SYS_adjtimex, libc::SYS_clock_adjtime, libc::SYS_sethostname,
             libc::SYS_setdomainname, libc::SYS_swapon, libc::SYS_swapoff, libc::SYS_quotactl, libc::SYS_acct, libc::SYS_setgroups,
-            libc::SYS_kill, libc::SYS_tkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo, libc::SYS_pidfd_send_signal,
+            libc::SYS_tkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo, libc::SYS_pidfd_send_signal,
             libc::SYS_pidfd_getfd, libc::SYS_truncate, libc::SYS_ftruncate, libc::SYS_fallocate, libc::SYS_renameat, libc::SYS_renameat2,
             libc::SYS_linkat, libc::SYS_unlinkat, libc::SYS_mkdirat, libc::SYS_symlinkat, libc::SYS_mknodat, libc::SYS_memfd_create,
             libc::SYS_execveat, libc::SYS_open_by_handle_at, libc::SYS_setsid, libc::SYS_setpgid, libc::SYS_listen, libc::SYS_accept4,
@@ -267,7 +270,15 @@ mod tests {
         assert!(allowed(libc::SYS_setuid, arg(998, 0, 0)) && !allowed(libc::SYS_setuid, arg(0, 0, 0)));
         assert!(allowed(libc::SYS_setresuid, arg(998, 0xffff_ffff, 998)) && !allowed(libc::SYS_setresuid, arg(998, 998, 0)));
         assert!(allowed(libc::SYS_socketpair, arg(1, 1, 0)) && !allowed(libc::SYS_socketpair, arg(2, 1, 0)));
-        assert!(allowed(libc::SYS_tgkill, [0; 6]));
-        assert!(verdict(&[], &Circumstances { abi: 5, ..HERE }, libc::SYS_tgkill, [0; 6]) != libc::SECCOMP_RET_ALLOW);
+        assert!(allowed(libc::SYS_tgkill, arg(1, 1, 9)) && allowed(libc::SYS_kill, arg(1, 9, 0)));
+        let old = |number, target: u64| {
+            let here = Circumstances { abi: 5, ..HERE };
+            verdict(&[], &here, number, [target, 9, 9, 0, 0, 0]) == libc::SECCOMP_RET_ALLOW
+        };
+        assert!(old(libc::SYS_kill, OWN_PID.into()) && old(libc::SYS_kill, 0) && old(libc::SYS_tgkill, OWN_PID.into()));
+        for other in [1, 4242, 0xffff_ffff] {
+            assert!(!old(libc::SYS_kill, other) && !old(libc::SYS_tgkill, other));
+        }
+        assert_eq!(verdict(&[], &HERE, libc::SYS_socket, arg(2, 1, 0)), libc::SECCOMP_RET_ERRNO | 97);
     }
 }

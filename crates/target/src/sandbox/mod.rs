@@ -133,8 +133,9 @@ fn files(abi: u32, row: &Row, permit: &Permit, program: &Path, operands: &[Owned
     for place in row.services {
         rules.allow(Path::new(place), RESOLVE_UNIX)?;
     }
+    // A socket beneath what a plugin names is one of its services; only a profile with unix sockets can use it.
     for place in &permit.reads {
-        rules.allow(Path::new(place), READ)?;
+        rules.allow(Path::new(place), READ | RESOLVE_UNIX)?;
     }
     if let Some(folder) = program::settings(program) {
         rules.allow(&folder, READ)?;

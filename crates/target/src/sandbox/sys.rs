@@ -52,6 +52,9 @@ struct CapHeader {
 }
 const CAP_VERSION_3: u32 = 0x2008_0522;
 
+/// Stands in a filter for the number of the process that the filter is for, which nobody knows before it has been made.
+pub(super) const OWN_PID: u32 = 0x5eed_5e1f;
+
 fn checked(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -129,7 +132,7 @@ pub(super) struct Entry<'a> {
 ///
 /// The caller keeps the ruleset open until the program has been started.
 pub(super) fn enter_before_exec(command: &mut Command, entry: Entry<'_>) {
-    let Entry { limits, ruleset, filter } = entry;
+    let Entry { limits, ruleset, mut filter } = entry;
     let ruleset = ruleset.map(|fd| fd.as_raw_fd());
     let step = move || {
         new_session()?;
@@ -142,13 +145,15 @@ pub(super) fn enter_before_exec(command: &mut Command, entry: Entry<'_>) {
             checked(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset, 0_usize) })?;
         }
         if !filter.is_empty() {
+            let own = std::process::id();
+            filter.iter_mut().filter(|i| i.value == OWN_PID).for_each(|i| i.value = own);
             install(&filter)?;
         }
         Ok(())
     };
     // SAFETY: the closure runs after fork in a copy of a process that may have had other threads, so it must call nothing that
     // takes a lock or allocates. It makes system calls only, on memory that was prepared before the fork; its errors are plain
-    // numbers, and `limits` and `filter` are dropped by nobody, since exec or _exit follows.
+    // numbers (and std::process::id is getpid), and `limits` and `filter` are dropped by nobody, since exec or _exit follows.
     unsafe { command.pre_exec(step) };
 }
 
