@@ -32,10 +32,15 @@ fn write(path: &str) -> Attempt {
     boxed(move || open(&path, libc::O_WRONLY))
 }
 
+/// A descriptor besides the standard three.
+pub(crate) fn left_open() -> Result<i64, Errno> {
+    (3..256).find_map(|fd| call!(SYS_fcntl, fd, libc::F_GETFD).ok()).ok_or(libc::EBADF)
+}
+
 /// All of them, in the order of the table.
-pub(crate) fn all(pid: i32, named: &str) -> Vec<(&'static str, Attempt)> {
+pub(crate) fn all(pid: i32, named: &str, left_open: Result<i64, Errno>) -> Vec<(&'static str, Attempt)> {
     let mut all = vec![("read the file that the command line names", read(named))];
-    all.extend(reading(pid));
+    all.extend(reading(pid, left_open));
     all.extend(changing());
     all.extend(processes(pid));
     all.extend(network());
@@ -45,7 +50,7 @@ pub(crate) fn all(pid: i32, named: &str) -> Vec<(&'static str, Attempt)> {
     all
 }
 
-fn reading(pid: i32) -> Vec<(&'static str, Attempt)> {
+fn reading(pid: i32, left_open: Result<i64, Errno>) -> Vec<(&'static str, Attempt)> {
     vec![
         ("read a file beside it", read("/srv/escape/beside")),
         ("read it through a link from the named folder", read("/srv/escape/named.d/link")),
@@ -55,7 +60,7 @@ fn reading(pid: i32) -> Vec<(&'static str, Attempt)> {
         ("read another process's environment", read(&format!("/proc/{pid}/environ"))),
         ("read another process's memory", boxed(move || open(&format!("/proc/{pid}/mem"), libc::O_RDONLY))),
         ("list a private folder", boxed(|| open("/srv/escape/folder", libc::O_RDONLY | libc::O_DIRECTORY))),
-        ("find a descriptor that was left open", boxed(|| (3..256).find_map(|fd| call!(SYS_fcntl, fd, libc::F_GETFD).ok()).ok_or(libc::EBADF))),
+        ("find a descriptor that was left open", boxed(move || left_open)),
         ("see the wrapper's environment", boxed(|| std::env::var_os("SSH_CLIENT").map(|_| 0).ok_or(libc::ENOENT))),
     ]
 }
@@ -70,7 +75,7 @@ fn changing() -> Vec<(&'static str, Attempt)> {
         ("cut a file by opening it", boxed(|| open(OWN, libc::O_RDONLY | libc::O_TRUNC))),
         ("cut a file (truncate)", at(|path| call!(SYS_truncate, path, 1))),
         ("change its mode", at(|path| call!(SYS_fchmodat, HERE, path, 0o644))),
-        ("change its mode through a descriptor", boxed(|| call!(SYS_fchmod, open("/srv/escape/named", libc::O_RDONLY)?, 0o644))),
+        ("change its mode through a descriptor", boxed(|| { let fd = open("/srv/escape/named", libc::O_RDONLY)?; call!(SYS_fchmod, fd, 0o644) })),
         ("change its owner", at(|path| call!(SYS_fchownat, HERE, path, -1, libc::getegid(), 0))),
         ("change its times", at(|path| call!(SYS_utimensat, HERE, path, 0, 0))),
         ("set an attribute", at(|path| call!(SYS_setxattr, path, text("user.x").as_ptr(), b"x".as_ptr(), 1, 0))),
@@ -101,7 +106,7 @@ fn processes(pid: i32) -> Vec<(&'static str, Attempt)> {
             let fd = call!(SYS_pidfd_open, pid, 0)?;
             call!(SYS_pidfd_send_signal, fd, libc::SIGCONT, 0, 0)
         })),
-        ("send a signal to the wrapper", boxed(|| call!(SYS_kill, call!(SYS_getppid)?, 0))),
+        ("send a signal to the wrapper", boxed(|| { let wrapper = call!(SYS_getppid)?; call!(SYS_kill, wrapper, 0) })),
         ("trace a process", boxed(move || {
             call!(SYS_ptrace, libc::PTRACE_ATTACH, pid, 0, 0)?;
             // SAFETY: waits for the process that has just been attached to; without a place for its status.
@@ -154,7 +159,7 @@ fn network() -> Vec<(&'static str, Attempt)> {
     let socket = |family: i32, kind: i32, protocol: i32| boxed(move || call!(SYS_socket, family, kind, protocol));
     vec![
         ("connect over TCP", boxed(|| inet(libc::SOCK_STREAM, 22))),
-        ("send over UDP", boxed(|| call!(SYS_write, inet(libc::SOCK_DGRAM, 9)?, b"x".as_ptr(), 1))),
+        ("send over UDP", boxed(|| { let fd = inet(libc::SOCK_DGRAM, 9)?; call!(SYS_write, fd, b"x".as_ptr(), 1) })),
         ("wait for TCP connections", boxed(|| {
             let fd = call!(SYS_socket, libc::AF_INET, libc::SOCK_STREAM, 0)?;
             call!(SYS_listen, fd, 1)
@@ -257,7 +262,7 @@ fn system() -> Vec<(&'static str, Attempt)> {
             }
             Ok(child)
         }))),
-        ("enter a namespace", Box::new(|| in_child(|| call!(SYS_setns, open("/proc/self/ns/uts", libc::O_RDONLY)?, 0)))),
+        ("enter a namespace", Box::new(|| in_child(|| { let fd = open("/proc/self/ns/uts", libc::O_RDONLY)?; call!(SYS_setns, fd, 0) }))),
         ("change the root folder", Box::new(|| in_child(|| call!(SYS_chroot, text("/srv/escape").as_ptr())))),
         ("change the host's name", boxed(|| {
             let mut name = [0_u8; 65];

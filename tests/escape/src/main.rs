@@ -10,11 +10,13 @@ mod call;
 use std::io::Write;
 
 fn main() {
+    // Before anything is opened here.
+    let left_open = attempts::left_open();
     let mut arguments = std::env::args().skip(1);
     let pid = arguments.next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
     let named = arguments.next().unwrap_or_default();
     let mut out = std::io::stdout();
-    for (name, attempt) in attempts::all(pid, &named) {
+    for (name, attempt) in attempts::all(pid, &named, left_open) {
         let word = match attempt() {
             Ok(()) => "yes".to_owned(),
             Err(errno) => call::name(errno),

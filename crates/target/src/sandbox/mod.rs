@@ -112,14 +112,17 @@ impl Sandbox {
         let entry = sys::Entry {
             limits: self.limits.clone(),
             ruleset: self.ruleset.as_ref().map(Ruleset::fd),
+            on_self: READ,
             filter: self.filter.clone(),
         };
         sys::enter_before_exec(command, entry);
     }
 }
 
+/// Reading files and listing folders.
+const READ: u64 = READ_FILE | READ_DIR;
+
 fn files(abi: u32, row: &Row, permit: &Permit, program: &Path, operands: &[OwnedFd]) -> Result<Ruleset, String> {
-    const READ: u64 = READ_FILE | READ_DIR;
     let rules = Ruleset::new(abi, row.tcp)?;
     for place in profiles::COMMON.iter().chain(row.reads) {
         rules.allow(Path::new(place), READ)?;

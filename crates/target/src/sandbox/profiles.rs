@@ -42,13 +42,13 @@ const NETFILTER: u32 = 12;
 /// ethtool, task statistics.
 const GENERIC: u32 = 16;
 
-/// Readable for every program: libraries, shared data, names of users and hosts, the zone, what the C library asks the kernel.
+/// Readable for every program, beside `/proc/self`: libraries, shared data, names of users and hosts, the zone, what the C library asks the kernel.
 pub(super) const COMMON: &[&str] = &[
     "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/local/lib", "/usr/share", "/lib", "/lib32", "/lib64",
     "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/ld.so.preload", "/etc/localtime", "/etc/timezone",
     "/etc/locale.alias", "/etc/locale.conf", "/etc/default/locale", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/etc/hosts",
     "/etc/host.conf", "/etc/gai.conf", "/etc/resolv.conf", "/etc/services", "/etc/protocols", "/etc/networks", "/etc/hostname",
-    "/etc/machine-id", "/etc/os-release", "/etc/debian_version", "/etc/inputrc", "/etc/python3", "/etc/perl",
+    "/etc/machine-id", "/etc/os-release", "/etc/debian_version", "/etc/login.defs", "/etc/python3", "/etc/perl",
     "/etc/ssl/openssl.cnf", "/etc/pki/tls/openssl.cnf", "/etc/crypto-policies", "/run/systemd/resolve", "/var/lib/sss/mc",
     "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom",
     "/proc/filesystems", "/proc/meminfo", "/proc/cpuinfo", "/proc/stat", "/proc/loadavg", "/proc/uptime", "/proc/version",
@@ -80,7 +80,7 @@ pub(super) const PROFILES: [Row; 8] = [
     },
     Row {
         profile: Profile::Net,
-        reads: &["/proc/net", "/proc/sys/net", "/sys/class/net", "/sys/devices/virtual/net", "/etc/ssl/certs", "/etc/pki/ca-trust/extracted"],
+        reads: &["/proc/sys/net", "/sys/class/net", "/sys/devices/virtual/net", "/etc/ssl/certs", "/etc/pki/ca-trust/extracted"],
         sockets: &[Family::Inet, Family::Netlink(&[ROUTE])],
         services: &[],
         tcp: true,

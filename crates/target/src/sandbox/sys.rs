@@ -122,6 +122,9 @@ pub(super) struct Entry<'a> {
     pub(super) limits: Vec<(u32, u64)>,
     /// Landlock.
     pub(super) ruleset: Option<BorrowedFd<'a>>,
+    /// What the program may do beneath `/proc/self`, a place that nobody else can name for it; `/proc/net` and `/proc/mounts`
+    /// lie there too.
+    pub(super) on_self: u64,
     /// seccomp; empty for none.
     pub(super) filter: Vec<Instruction>,
 }
@@ -132,7 +135,7 @@ pub(super) struct Entry<'a> {
 ///
 /// The caller keeps the ruleset open until the program has been started.
 pub(super) fn enter_before_exec(command: &mut Command, entry: Entry<'_>) {
-    let Entry { limits, ruleset, mut filter } = entry;
+    let Entry { limits, ruleset, on_self, mut filter } = entry;
     let ruleset = ruleset.map(|fd| fd.as_raw_fd());
     let step = move || {
         new_session()?;
@@ -141,6 +144,7 @@ pub(super) fn enter_before_exec(command: &mut Command, entry: Entry<'_>) {
         }
         drop_privileges()?;
         if let Some(ruleset) = ruleset {
+            allow_self(ruleset, on_self)?;
             // SAFETY: a system call on two integers; it restricts the calling thread, the only one after fork.
             checked(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset, 0_usize) })?;
         }
@@ -194,6 +198,28 @@ fn drop_privileges() -> io::Result<()> {
     unsafe {
         checked(libc::syscall(libc::SYS_capset, std::ptr::from_ref(&header), none.as_ptr()))?;
         checked(libc::c_long::from(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)))?;
+    }
+    Ok(())
+}
+
+fn allow_self(ruleset: i32, rights: u64) -> io::Result<()> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: the path is a literal with its zero byte; the rule has the kernel's layout and lives through the call. The
+    // descriptor is the child's alone and is closed by exec.
+    unsafe {
+        let own = libc::open(c"/proc/self".as_ptr(), flags);
+        if own < 0 {
+            // Without /proc there is nothing to read in it.
+            return Ok(());
+        }
+        let rule = PathBeneath { allowed: rights, parent: own };
+        checked(libc::syscall(
+            libc::SYS_landlock_add_rule,
+            ruleset,
+            RULE_PATH_BENEATH,
+            std::ptr::from_ref(&rule),
+            0_usize,
+        ))?;
     }
     Ok(())
 }
