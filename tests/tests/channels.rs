@@ -28,7 +28,9 @@ impl Drop for Staying {
 }
 
 fn one_clear_line(said: &Said, program: &str, what: &str) {
-    let lines: Vec<&str> = said.err.lines().filter(|line| !line.starts_with("Connection to ")).collect();
+    // What the client says of its own side.
+    let own = ["Connection to ", "Pseudo-terminal will not be allocated"];
+    let lines: Vec<&str> = said.err.lines().filter(|line| !own.iter().any(|o| line.starts_with(o))).collect();
     let prefix = format!("{program}: blocked: ");
     assert!(
         said.exit == 126 && lines.len() == 1 && lines[0].trim_end().starts_with(&prefix),
@@ -47,7 +49,7 @@ fn no_shell_no_terminal_and_no_subsystem() {
         assert!(terminal.exit != 0 && !terminal.out.contains("uid="), "{terminal:?}");
         assert!(terminal.err.contains("PTY allocation request failed"), "{terminal:?}");
         let terminal = run(lab.ssh(account, HOST, &["-tt"]).arg("bash -i"), b"id\nexit\n");
-        assert!(terminal.exit == 126 && !terminal.out.contains("uid="), "{terminal:?}");
+        assert!(terminal.exit != 0 && !terminal.out.contains("uid="), "{terminal:?}");
         for subsystem in ["sftp", "netconf", "grant", "uptime"] {
             let said = run(lab.ssh(account, HOST, &["-s"]).arg(subsystem), b"");
             assert!(said.exit != 0 && !said.out.contains("load average"), "{account} {subsystem}: {said:?}");
@@ -167,7 +169,7 @@ fn no_agent_no_display_and_no_environment_arrive() {
         let environment = loop {
             let said = lab.root(
                 HOST,
-                &format!("p=$(pgrep -u {account} -f '^[^ ]*(mcp-wrapper|pra-exec) -c' | head -1); [ -n \"$p\" ] && tr '\\0' '\\n' < /proc/$p/environ"),
+                &format!("for p in $(pgrep -u {account} -f '(mcp-wrapper|pra-exec) -c'); do e=$(tr '\\0' '\\n' < /proc/$p/environ); case $e in *'SSH_ORIGINAL_COMMAND={line}'*) echo \"$e\"; break;; esac; done"),
             );
             if said.exit == 0 && said.out.contains("SSH_CLIENT=") {
                 break said.out;
@@ -206,7 +208,7 @@ fn as_a_login_shell_it_takes_one_line_or_refuses() {
             format!("exec {place} --version"),
             format!("exec {place} -c {place}"),
             format!("exec -a -{program} {place} -c bash"),
-            "exec script -qc id /dev/null".replace("id", &format!("'{place} -i'")),
+            format!("exec script -qec '{place} -i' /dev/null"),
         ] {
             let said = as_user(&command);
             let all = format!("{}{}", said.out, said.err);
