@@ -55,8 +55,21 @@ fn no_shell_no_terminal_and_no_subsystem() {
             assert!(said.exit != 0 && !said.out.contains("load average"), "{account} {subsystem}: {said:?}");
         }
         for line in [
-            "-i", "bash -i", "-c id", "sh", "/bin/sh -c id", "scp -t /tmp/x", "scp -f /etc/passwd", "rsync --server --sender . /etc",
-            "sftp-server", "/usr/lib/openssh/sftp-server", "internal-sftp", "git-upload-pack '/srv/x'", "exec id", "id;id", "$SHELL",
+            "-i",
+            "bash -i",
+            "-c id",
+            "sh",
+            "/bin/sh -c id",
+            "scp -t /tmp/x",
+            "scp -f /etc/passwd",
+            "rsync --server --sender . /etc",
+            "sftp-server",
+            "/usr/lib/openssh/sftp-server",
+            "internal-sftp",
+            "git-upload-pack '/srv/x'",
+            "exec id",
+            "id;id",
+            "$SHELL",
         ] {
             let said = run(lab.ssh(account, HOST, &[]).arg(line), b"");
             one_clear_line(&said, program, line);
@@ -84,7 +97,11 @@ fn files_are_not_copied() {
         for client in [
             format!("scp {} {account}@{address}:/etc/passwd {}", options(account), to.display()),
             format!("scp -O {} {account}@{address}:/etc/passwd {}", options(account), to.display()),
-            format!("echo 'get /etc/passwd {}' | sftp -b - {} {account}@{address}", to.display(), options(account)),
+            format!(
+                "echo 'get /etc/passwd {}' | sftp -b - {} {account}@{address}",
+                to.display(),
+                options(account)
+            ),
             format!("scp -O {} /etc/hostname {account}@{address}:/tmp/copied-in", options(account)),
         ] {
             let said = run(lab.inside("bash").args(["-c", &client]), b"");
@@ -99,7 +116,9 @@ fn files_are_not_copied() {
 fn through(lab: &Lab, port: u16, hello: &str) -> String {
     let until = Instant::now() + Duration::from_secs(20);
     loop {
-        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port} && printf '{hello}' >&3 && timeout 5 head -c 64 <&3 | od -An -c");
+        let script = format!(
+            "exec 3<>/dev/tcp/127.0.0.1/{port} && printf '{hello}' >&3 && timeout 5 head -c 64 <&3 | od -An -c"
+        );
         let said = run(lab.inside("bash").args(["-c", &script]), b"");
         if said.exit == 0 {
             return said.out;
@@ -135,14 +154,18 @@ fn nothing_is_forwarded() {
         for (what, options) in [
             ("-W", vec!["-W", "127.0.0.1:22"]),
             ("-R", vec!["-N", "-o", "ExitOnForwardFailure=yes", "-R", "127.0.0.1:18022:127.0.0.1:22"]),
-            ("-R to a socket", vec!["-N", "-o", "ExitOnForwardFailure=yes", "-R", "/tmp/forwarded:127.0.0.1:22"]),
-            ("tun", vec!["-N", "-o", "ExitOnForwardFailure=yes", "-o", "Tunnel=point-to-point", "-w", "any:any"]),
+            (
+                "-R to a socket",
+                vec!["-N", "-o", "ExitOnForwardFailure=yes", "-R", "/tmp/forwarded:127.0.0.1:22"],
+            ),
+            (
+                "tun",
+                vec!["-N", "-o", "ExitOnForwardFailure=yes", "-o", "Tunnel=point-to-point", "-w", "any:any"],
+            ),
         ] {
             let mut client = lab.ssh(account, HOST, &options);
-            let limited = run(
-                lab.inside("timeout").arg("20").arg(client.get_program()).args(client.get_args()),
-                b"",
-            );
+            let limited =
+                run(lab.inside("timeout").arg("20").arg(client.get_program()).args(client.get_args()), b"");
             client.stdin(Stdio::null());
             assert!(limited.exit != 0 && limited.exit != 124, "{account} {what}: {limited:?}");
             assert!(!limited.out.contains("SSH-2.0"), "{account} {what}: {limited:?}");
@@ -161,9 +184,21 @@ fn no_agent_no_display_and_no_environment_arrive() {
         let mut client = lab.ssh(
             account,
             HOST,
-            &["-A", "-X", "-o", "SetEnv=LD_PRELOAD=/tmp/x.so LANG=xx_XX BASH_ENV=/tmp/x SSH_ORIGINAL_COMMAND=id", "-o", "SendEnv=HOME"],
+            &[
+                "-A",
+                "-X",
+                "-o",
+                "SetEnv=LD_PRELOAD=/tmp/x.so LANG=xx_XX BASH_ENV=/tmp/x SSH_ORIGINAL_COMMAND=id",
+                "-o",
+                "SendEnv=HOME",
+            ],
         );
-        client.arg(line).env("DISPLAY", ":7").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        client
+            .arg(line)
+            .env("DISPLAY", ":7")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let _client = Staying(client.spawn().unwrap());
         let until = Instant::now() + Duration::from_secs(20);
         let environment = loop {
@@ -177,7 +212,14 @@ fn no_agent_no_display_and_no_environment_arrive() {
             assert!(Instant::now() < until, "{account}: its program was never seen: {said:?}");
             std::thread::sleep(Duration::from_millis(50));
         };
-        for name in ["LD_PRELOAD=", "BASH_ENV=", "LANG=xx_XX", "SSH_AUTH_SOCK=", "DISPLAY=", "SSH_ORIGINAL_COMMAND=id"] {
+        for name in [
+            "LD_PRELOAD=",
+            "BASH_ENV=",
+            "LANG=xx_XX",
+            "SSH_AUTH_SOCK=",
+            "DISPLAY=",
+            "SSH_ORIGINAL_COMMAND=id",
+        ] {
             assert!(!environment.contains(name), "{account}: {name} in {environment}");
         }
         assert!(environment.contains(&format!("SSH_ORIGINAL_COMMAND={line}")), "{environment}");

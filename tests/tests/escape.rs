@@ -161,7 +161,10 @@ fn nothing_works_that_the_profile_does_not_name() {
         columns.push((profile.to_owned(), stage.attempts("mcp-reader", Some(profile)).into_iter().collect()));
     }
     for profile in AS_ROOT {
-        columns.push((format!("{profile}, as root"), stage.attempts("root", Some(profile)).into_iter().collect()));
+        columns.push((
+            format!("{profile}, as root"),
+            stage.attempts("root", Some(profile)).into_iter().collect(),
+        ));
     }
     let mut wrong = Vec::new();
     for (column, results) in &columns[2..] {
@@ -170,14 +173,22 @@ fn nothing_works_that_the_profile_does_not_name() {
             let works = results.get(name).is_none_or(|result| result == "yes");
             let may = named(profile).contains(&name.as_str()) || ALWAYS.contains(&name.as_str());
             if works != may {
-                wrong.push(format!("{column}: {name}: {:?}, expected {}", results.get(name), if may { "yes" } else { "no" }));
+                wrong.push(format!(
+                    "{column}: {name}: {:?}, expected {}",
+                    results.get(name),
+                    if may { "yes" } else { "no" }
+                ));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     // The harness can do what it tries: otherwise a refusal would say nothing.
     let possible = order.iter().filter(|name| columns[0].1[*name] == "yes").count();
-    assert!(possible * 10 >= order.len() * 7, "only {possible} of {} attempts work for root without a sandbox", order.len());
+    assert!(
+        possible * 10 >= order.len() * 7,
+        "only {possible} of {} attempts work for root without a sandbox",
+        order.len()
+    );
     compare(&order, &columns);
 }
 

@@ -299,7 +299,8 @@ mod tests {
     fn try_run(argv: &[&str], time: Duration, bytes: u64, lines: u64) -> (End, String, String) {
         let argv: Vec<String> = argv.iter().map(|a| (*a).to_owned()).collect();
         let path = Path::new("/usr/bin").join(&argv[0]);
-        let program = Program { path: &path, argv: &argv, home: "/nonexistent", sandbox: None, time, bytes, lines };
+        let program =
+            Program { path: &path, argv: &argv, home: "/nonexistent", sandbox: None, time, bytes, lines };
         let (mut out, mut err) = (Sink::keep(1 << 20), Sink::keep(1 << 20));
         let end = run(&program, &mut out, &mut err).unwrap();
         (end, out.text(), err.text())

@@ -11,10 +11,8 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::run::{End, Program, Sink, run};
 use crate::sandbox::{Kernel, Sandbox};
-use crate::syslog::{self, field};
-use crate::{
-    EXIT_OUTPUT, EXIT_REFUSED, EXIT_TIME, Paths, config, confine, describe, hex, programs, request,
-};
+use crate::syslog;
+use crate::{EXIT_OUTPUT, EXIT_REFUSED, EXIT_TIME, Paths, config, confine, describe, hex, programs, request};
 
 const NAME: &str = "mcp-wrapper";
 
@@ -67,15 +65,16 @@ impl<'a> Request<'a> {
         Self { paths, id: hex(&random), client }
     }
 
-    fn log(&self, refused: bool, text: &str) -> Result<(), String> {
-        let line = format!("id={} client={} {text}", self.id, field(&self.client));
-        syslog::write(self.paths, NAME, refused, &line)
+    fn log(&self, refused: bool, fields: &[(&str, &str)]) -> Result<(), String> {
+        let mut all = vec![("id", self.id.as_str()), ("client", self.client.as_str())];
+        all.extend(fields);
+        syslog::write(self.paths, NAME, refused, &all)
     }
 
     /// One line for the client; the same for the log, as far as it takes it.
     fn refuse(&self, reason: &str) -> u8 {
         let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
-        let _ = self.log(true, &format!("verdict=blocked reason={}", field(&reason)));
+        let _ = self.log(true, &[("verdict", "blocked"), ("reason", &reason)]);
         eprintln!("{NAME}: blocked: {reason}");
         EXIT_REFUSED
     }
@@ -88,7 +87,7 @@ impl<'a> Request<'a> {
         let config = config::Config::load(self.paths)?;
         let judged = config::catalogue(self.paths)?.judge(&line);
         let Some(permit) = judged.permit.filter(|p| p.level == Level::Auto) else {
-            let _ = self.log(true, &format!("verdict={} line={}", judged.verdict, field(&line)));
+            let _ = self.log(true, &[("verdict", judged.verdict.as_str()), ("line", &line)]);
             return Err(judged.reason);
         };
         let operands = confine::open_all(self.paths, &permit.argv, &permit.paths)?;
@@ -96,17 +95,18 @@ impl<'a> Request<'a> {
         let sandbox = confinement(self.paths, config.sandbox, &permit, &program, operands)?;
         // No record, no run.
         let form = judged.form.unwrap_or_default();
-        self.log(false, &format!("verdict=auto form={} line={}", field(&form), field(&line)))
+        self.log(false, &[("verdict", "auto"), ("form", &form), ("line", &line)])
             .map_err(|e| format!("no log record could be written: {e}"))?;
         let started = Instant::now();
         let end = Self::forward(&program, &permit, &sandbox)?;
         let status = Self::status(end, &permit);
-        let _ = self.log(false, &format!("exit={status} end={end:?} ms={}", started.elapsed().as_millis()));
+        let (exit, ms) = (status.to_string(), started.elapsed().as_millis().to_string());
+        let _ = self.log(false, &[("exit", &exit), ("end", &format!("{end:?}")), ("ms", &ms)]);
         Ok(status)
     }
 
     fn describe(&self) -> Result<u8, String> {
-        self.log(false, "verdict=auto form=\"mcp-describe\"")
+        self.log(false, &[("verdict", "auto"), ("form", "mcp-describe")])
             .map_err(|e| format!("no log record could be written: {e}"))?;
         let text = serde_json::to_string(&describe::facts(self.paths)?).map_err(|e| e.to_string())?;
         println!("{text}");

@@ -73,5 +73,8 @@ pub(crate) fn name(errno: Errno) -> String {
         (libc::EIO, "EIO"),
         (libc::EOPNOTSUPP, "EOPNOTSUPP"),
     ];
-    known.iter().find(|(number, _)| *number == errno).map_or_else(|| format!("error {errno}"), |(_, name)| (*name).to_owned())
+    known
+        .iter()
+        .find(|(number, _)| *number == errno)
+        .map_or_else(|| format!("error {errno}"), |(_, name)| (*name).to_owned())
 }

@@ -130,8 +130,15 @@ impl Runner<'_> {
         let (mut out, mut err) = (Sink::keep(KEPT), Sink::keep(KEPT));
         let end = program.and_then(|path| {
             // Output beyond what is kept is dropped, not an end: the change must not be cut in the middle.
-            let program =
-                Program { path: &path, argv, home: "/root", sandbox: None, time, bytes: u64::MAX, lines: u64::MAX };
+            let program = Program {
+                path: &path,
+                argv,
+                home: "/root",
+                sandbox: None,
+                time,
+                bytes: u64::MAX,
+                lines: u64::MAX,
+            };
             run(&program, &mut out, &mut err)
         });
         let (exit, stderr) = match end {

@@ -97,12 +97,8 @@ fn argument(index: u8) -> Instruction {
 /// The filter. Calls that are not in `rules` fail with EPERM; those behind `last`, which are newer than the table, with ENOSYS, as
 /// on a kernel that does not have them. A call in another architecture's convention ends the process.
 pub(super) fn assemble(rules: &BTreeMap<u32, Rule>, last: u32) -> Vec<Instruction> {
-    let mut program = vec![
-        op(LOAD, ARCH_AT),
-        branch(JUMP_EQUAL, ARCH, 1, 0),
-        op(RETURN, KILL),
-        op(LOAD, NUMBER_AT),
-    ];
+    let mut program =
+        vec![op(LOAD, ARCH_AT), branch(JUMP_EQUAL, ARCH, 1, 0), op(RETURN, KILL), op(LOAD, NUMBER_AT)];
     program.extend(search(&segments(rules, last)));
     program
 }
@@ -208,7 +204,12 @@ pub(super) mod tests {
     use super::*;
 
     /// The kernel's machine, as far as these programs use it.
-    pub(in crate::sandbox) fn run(program: &[Instruction], arch: u32, number: u32, arguments: [u64; 6]) -> u32 {
+    pub(in crate::sandbox) fn run(
+        program: &[Instruction],
+        arch: u32,
+        number: u32,
+        arguments: [u64; 6],
+    ) -> u32 {
         let word = |at: u32| match at {
             NUMBER_AT => number,
             ARCH_AT => arch,
@@ -271,7 +272,9 @@ pub(super) mod tests {
     fn conditions_look_at_arguments() {
         let program = assemble(&sample(), 60);
         let ask = |number, a: u64, b: u64, c: u64| run(&program, ARCH, number, [a, b, c, 0, 0, 0]) == ALLOW;
-        for (a, b, allowed) in [(7, 0, true), (9, 0x0f, true), (8, 0, false), (7, 0x10, false), (7, 0x80, false)] {
+        for (a, b, allowed) in
+            [(7, 0, true), (9, 0x0f, true), (8, 0, false), (7, 0x10, false), (7, 0x80, false)]
+        {
             assert_eq!(ask(5, a, b, 0), allowed, "{a} {b:x}");
         }
         for (b, allowed) in [(0, true), (1, false), (2, false), (3, false), (4, true), (0x102, false)] {

@@ -122,7 +122,13 @@ impl Sandbox {
 /// Reading files and listing folders.
 const READ: u64 = READ_FILE | READ_DIR;
 
-fn files(abi: u32, row: &Row, permit: &Permit, program: &Path, operands: &[OwnedFd]) -> Result<Ruleset, String> {
+fn files(
+    abi: u32,
+    row: &Row,
+    permit: &Permit,
+    program: &Path,
+    operands: &[OwnedFd],
+) -> Result<Ruleset, String> {
     let rules = Ruleset::new(abi, row.tcp)?;
     for place in profiles::COMMON.iter().chain(row.reads) {
         rules.allow(Path::new(place), READ)?;
@@ -179,11 +185,11 @@ fn limits(row: &Row, permit: &Permit, no_files: bool) -> Vec<(u32, u64)> {
         (libc::RLIMIT_CORE, 0),
         (libc::RLIMIT_NOFILE, 1024),
         (libc::RLIMIT_CPU, permit.limits.seconds + 5),
-        // Of the whole account: many requests at once, each with the threads of Go's runtime.
-        (libc::RLIMIT_NPROC, 2048),
     ];
     if no_files {
         limits.push((libc::RLIMIT_FSIZE, 0));
+        // Of the whole account: many requests at once, each with the threads of Go's runtime.
+        limits.push((libc::RLIMIT_NPROC, 2048));
     }
     if row.bounded {
         limits.push((libc::RLIMIT_AS, 4 << 30));

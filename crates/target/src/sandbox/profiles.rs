@@ -23,7 +23,7 @@ pub(super) struct Row {
 /// A family of sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
-    /// Streams, datagrams and sequenced packets on this host.
+    /// Streams on this host. No datagrams: the system's log takes those, and its records must not be made by what they are about.
     Unix,
     /// TCP and UDP, and ICMP echo as datagrams, over IPv4 and IPv6; no raw packets.
     Inet,
@@ -44,17 +44,68 @@ const GENERIC: u32 = 16;
 
 /// Readable for every program, beside `/proc/self`: libraries, shared data, names of users and hosts, the zone, what the C library asks the kernel.
 pub(super) const COMMON: &[&str] = &[
-    "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/local/lib", "/usr/share", "/lib", "/lib32", "/lib64",
-    "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/ld.so.preload", "/etc/localtime", "/etc/timezone",
-    "/etc/locale.alias", "/etc/locale.conf", "/etc/default/locale", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/etc/hosts",
-    "/etc/host.conf", "/etc/gai.conf", "/etc/resolv.conf", "/etc/services", "/etc/protocols", "/etc/networks", "/etc/hostname",
-    "/etc/machine-id", "/etc/os-release", "/etc/debian_version", "/etc/login.defs", "/etc/python3", "/etc/perl",
-    "/etc/ssl/openssl.cnf", "/etc/pki/tls/openssl.cnf", "/etc/crypto-policies", "/run/systemd/resolve", "/var/lib/sss/mc",
-    "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom",
-    "/proc/filesystems", "/proc/meminfo", "/proc/cpuinfo", "/proc/stat", "/proc/loadavg", "/proc/uptime", "/proc/version",
-    "/proc/sys/kernel/osrelease", "/proc/sys/kernel/ngroups_max", "/proc/sys/kernel/cap_last_cap", "/proc/sys/kernel/pid_max",
-    "/proc/sys/kernel/random/boot_id", "/proc/sys/vm/overcommit_memory", "/proc/sys/crypto/fips_enabled",
-    "/sys/devices/system/cpu", "/sys/devices/system/node", "/sys/kernel/mm/transparent_hugepage", "/sys/fs/cgroup/cgroup.controllers",
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/local/lib",
+    "/usr/share",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/ld.so.preload",
+    "/etc/localtime",
+    "/etc/timezone",
+    "/etc/locale.alias",
+    "/etc/locale.conf",
+    "/etc/default/locale",
+    "/etc/nsswitch.conf",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/resolv.conf",
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/networks",
+    "/etc/hostname",
+    "/etc/machine-id",
+    "/etc/os-release",
+    "/etc/debian_version",
+    "/etc/login.defs",
+    "/etc/python3",
+    "/etc/perl",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/openssl.cnf",
+    "/etc/crypto-policies",
+    "/run/systemd/resolve",
+    "/var/lib/sss/mc",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/proc/filesystems",
+    "/proc/meminfo",
+    "/proc/cpuinfo",
+    "/proc/stat",
+    "/proc/loadavg",
+    "/proc/uptime",
+    "/proc/version",
+    "/proc/sys/kernel/osrelease",
+    "/proc/sys/kernel/ngroups_max",
+    "/proc/sys/kernel/cap_last_cap",
+    "/proc/sys/kernel/pid_max",
+    "/proc/sys/kernel/random/boot_id",
+    "/proc/sys/vm/overcommit_memory",
+    "/proc/sys/crypto/fips_enabled",
+    "/sys/devices/system/cpu",
+    "/sys/devices/system/node",
+    "/sys/kernel/mm/transparent_hugepage",
+    "/sys/fs/cgroup/cgroup.controllers",
 ];
 
 /// Folders whose names every program may list, not read: where programs lie.
@@ -80,7 +131,13 @@ pub(super) const PROFILES: [Row; 8] = [
     },
     Row {
         profile: Profile::Net,
-        reads: &["/proc/sys/net", "/sys/class/net", "/sys/devices/virtual/net", "/etc/ssl/certs", "/etc/pki/ca-trust/extracted"],
+        reads: &[
+            "/proc/sys/net",
+            "/sys/class/net",
+            "/sys/devices/virtual/net",
+            "/etc/ssl/certs",
+            "/etc/pki/ca-trust/extracted",
+        ],
         sockets: &[Family::Inet, Family::Netlink(&[ROUTE])],
         services: &[],
         tcp: true,
@@ -89,11 +146,18 @@ pub(super) const PROFILES: [Row; 8] = [
     Row {
         profile: Profile::Dbus,
         reads: &[
-            "/proc", "/sys", "/run/systemd", "/run/dbus", "/run/udev/data", "/run/log/journal", "/var/log/journal",
-            "/var/lib/systemd/catalog", "/etc/systemd",
+            "/proc",
+            "/sys",
+            "/run/systemd",
+            "/run/dbus",
+            "/run/udev/data",
+            "/run/log/journal",
+            "/var/log/journal",
+            "/var/lib/systemd/catalog",
+            "/etc/systemd",
         ],
         sockets: &[Family::Unix, Family::Netlink(&[ROUTE, GENERIC])],
-        services: &["/run/dbus", "/run/systemd"],
+        services: &["/run/dbus/system_bus_socket", "/run/systemd/resolve", "/run/systemd/userdb"],
         tcp: false,
         bounded: true,
     },
@@ -135,17 +199,16 @@ impl Family {
         const STREAM: u32 = 1;
         const DATAGRAM: u32 = 2;
         const RAW: u32 = 3;
-        const SEQUENCED: u32 = 5;
         let socket = |family: i32, types: &[u32], protocols: &[u32]| Socket {
             family: family.unsigned_abs(),
             types: types.to_vec(),
             protocols: protocols.to_vec(),
         };
         match self {
-            Self::Unix => vec![socket(libc::AF_UNIX, &[STREAM, DATAGRAM, SEQUENCED], &[])],
-            Self::Inet => {
-                [libc::AF_INET, libc::AF_INET6].map(|family| socket(family, &[STREAM, DATAGRAM], &[0, 1, 6, 17, 58])).into()
-            }
+            Self::Unix => vec![socket(libc::AF_UNIX, &[STREAM], &[])],
+            Self::Inet => [libc::AF_INET, libc::AF_INET6]
+                .map(|family| socket(family, &[STREAM, DATAGRAM], &[0, 1, 6, 17, 58]))
+                .into(),
             // For netlink a raw socket is the same as one for datagrams.
             Self::Netlink(protocols) => vec![socket(libc::AF_NETLINK, &[DATAGRAM, RAW], protocols)],
         }
@@ -166,10 +229,20 @@ mod tests {
 
     #[test]
     fn nothing_secret_is_readable_by_a_profile() {
-        let secret = ["/etc/shadow", "/etc/ssh", "/etc/ssl/private", "/root", "/home", "/var/log/auth.log", "/etc/sudoers", "/var/lib/mcp-linux-infra"];
+        let secret = [
+            "/etc/shadow",
+            "/etc/ssh",
+            "/etc/ssl/private",
+            "/root",
+            "/home",
+            "/var/log/auth.log",
+            "/etc/sudoers",
+            "/var/lib/mcp-linux-infra",
+        ];
         for place in COMMON.iter().chain(PROFILES.iter().flat_map(|row| row.reads)) {
             for secret in secret {
-                let beneath = |outer: &str, inner: &str| inner == outer || inner.starts_with(&format!("{outer}/"));
+                let beneath =
+                    |outer: &str, inner: &str| inner == outer || inner.starts_with(&format!("{outer}/"));
                 assert!(!beneath(place, secret) && !beneath(secret, place), "{place} shows {secret}");
             }
         }

@@ -20,7 +20,8 @@ pub(super) fn settings(program: &Path) -> Option<PathBuf> {
 pub(super) fn executables(program: &Path) -> Vec<PathBuf> {
     let mut found = vec![program.to_path_buf()];
     if let Some((interpreter, argument)) = shebang(program) {
-        let by_env = interpreter.ends_with("env").then_some(argument).flatten().and_then(|name| in_folders(&name));
+        let by_env =
+            interpreter.ends_with("env").then_some(argument).flatten().and_then(|name| in_folders(&name));
         for program in [Some(interpreter), by_env].into_iter().flatten() {
             found.extend(loader(&program));
             found.push(program);
@@ -32,7 +33,10 @@ pub(super) fn executables(program: &Path) -> Vec<PathBuf> {
 }
 
 fn in_folders(name: &str) -> Option<PathBuf> {
-    FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|place| !name.contains('/') && place.is_file())
+    FOLDERS
+        .iter()
+        .map(|folder| Path::new(folder).join(name))
+        .find(|place| !name.contains('/') && place.is_file())
 }
 
 /// `#!INTERPRETER [ARGUMENT]`
@@ -88,7 +92,10 @@ mod tests {
         };
         assert!(try_one("#!/bin/sh -e\nid\n").contains(&"/bin/sh".to_owned()));
         let env = try_one("#!/usr/bin/env sh\n");
-        assert!(env.contains(&"/usr/bin/env".to_owned()) && env.iter().any(|p| p.ends_with("bin/sh")), "{env:?}");
+        assert!(
+            env.contains(&"/usr/bin/env".to_owned()) && env.iter().any(|p| p.ends_with("bin/sh")),
+            "{env:?}"
+        );
         for odd in ["", "#!", "#!sh", "#!/nowhere/x", "\x7fELF", "plain text"] {
             assert!(!try_one(odd).iter().any(|p| p.contains("ld-")), "{odd:?}");
         }

@@ -106,12 +106,7 @@ pub(super) fn seccomp_available() -> bool {
     let action: u32 = libc::SECCOMP_RET_ERRNO;
     // SAFETY: the kernel reads four bytes behind the pointer, which `action` has.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_GET_ACTION_AVAIL,
-            0_usize,
-            std::ptr::from_ref(&action),
-        )
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0_usize, std::ptr::from_ref(&action))
     };
     result == 0
 }
@@ -230,12 +225,7 @@ fn install(filter: &[Instruction]) -> io::Result<()> {
     let program = Program { length, instructions: filter.as_ptr() };
     // SAFETY: `program` points to `length` live instructions of the kernel's layout, which it copies.
     checked(unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            0_usize,
-            std::ptr::from_ref(&program),
-        )
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0_usize, std::ptr::from_ref(&program))
     })?;
     Ok(())
 }

@@ -57,7 +57,8 @@ impl Try {
     }
 
     fn shell(&self, script: &str) -> Output {
-        let mut with_helpers = Self { kernel: self.kernel, permit: self.permit.clone(), operands: self.operands.clone() };
+        let mut with_helpers =
+            Self { kernel: self.kernel, permit: self.permit.clone(), operands: self.operands.clone() };
         let helpers = ["id", "cat", "touch", "rm", "chmod", "ln", "ls", "dd", "sleep", "ps", "mv"];
         with_helpers.permit.helpers = helpers.map(|name| format!("/usr/bin/{name}")).to_vec();
         with_helpers.run("/bin/sh", &["-c".as_ref(), script.as_ref()])
@@ -92,7 +93,9 @@ fn a_file_that_was_swapped_is_not_read() {
     std::fs::write(&named, "content").unwrap();
     std::fs::write(&secret, "secret").unwrap();
     let operands = vec![object(&named)];
-    let sandbox = Sandbox::prepare(kernel(u32::MAX), &permit(Profile::File), Path::new("/usr/bin/cat"), operands).unwrap();
+    let sandbox =
+        Sandbox::prepare(kernel(u32::MAX), &permit(Profile::File), Path::new("/usr/bin/cat"), operands)
+            .unwrap();
     std::fs::remove_file(&named).unwrap();
     std::os::unix::fs::symlink(&secret, &named).unwrap();
     let mut command = Command::new("/usr/bin/cat");
@@ -168,7 +171,8 @@ fn it_has_its_own_session_no_descriptors_and_limits() {
     for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000"] {
         assert!(said.contains(line), "{line}: {output:?}");
     }
-    let output = Try::new(Profile::Proc).shell("ls -l /proc/self/fd; ulimit -c; ulimit -f; ulimit -t; ps -o sid=,pgid= -p $$; echo $$");
+    let output = Try::new(Profile::Proc)
+        .shell("ls -l /proc/self/fd; ulimit -c; ulimit -f; ulimit -t; ps -o sid=,pgid= -p $$; echo $$");
     let said = text(&output.stdout);
     // 0, 1, 2 and the folder that ls itself has open.
     assert_eq!(said.matches(" -> ").count(), 4, "{output:?}");
@@ -185,7 +189,11 @@ fn a_program_may_end_itself_but_no_other_process() {
     for abi in [1, 5, 6, u32::MAX] {
         let mut attempt = Try::new(Profile::Proc);
         attempt.kernel = kernel(abi);
-        let output = attempt.shell(&format!("kill -9 {} || echo refused; kill -9 {}; kill -9 $$", victim.id(), std::process::id()));
+        let output = attempt.shell(&format!(
+            "kill -9 {} || echo refused; kill -9 {}; kill -9 $$",
+            victim.id(),
+            std::process::id()
+        ));
         assert_eq!(text(&output.stdout), "refused\n", "ABI {abi}: {output:?}");
         assert_eq!(output.status.signal(), Some(9), "ABI {abi}: its own: {output:?}");
     }
