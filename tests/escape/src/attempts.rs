@@ -1,7 +1,6 @@
 //! The attempts.
 
-use crate::call;
-use crate::call::{Errno, check, in_child, start, text};
+use crate::call::{Errno, call, check, in_child, start, text};
 
 type Attempt = Box<dyn FnOnce() -> Result<(), Errno>>;
 

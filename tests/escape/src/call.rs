@@ -11,13 +11,13 @@ pub(crate) fn check(result: i64) -> Result<i64, Errno> {
 }
 
 /// One system call.
-#[macro_export]
 macro_rules! call {
     ($number:ident $(, $argument:expr)*) => {
         // SAFETY: an attempt passes pointers to live memory of the call's own layout, or null.
         $crate::call::check(unsafe { libc::syscall(libc::$number $(, $argument)*) })
     };
 }
+pub(crate) use call;
 
 /// A C string; attempts have no zero bytes in them.
 pub(crate) fn text(value: &str) -> CString {

@@ -52,7 +52,7 @@ impl Kernel {
         profiles::PROFILES.iter().map(|row| (row.profile, self.gaps_of(row))).collect()
     }
 
-    fn gaps_of(&self, row: &Row) -> Vec<&'static str> {
+    fn gaps_of(self, row: &Row) -> Vec<&'static str> {
         let mut gaps = Vec::new();
         if self.landlock == 0 {
             gaps.push("which files are read and executed (Landlock)");
