@@ -71,7 +71,7 @@ fn no_shell_no_terminal_and_no_subsystem() {
             "id;id",
             "$SHELL",
         ] {
-            let said = run(lab.ssh(account, HOST, &[]).arg(line), b"");
+            let said = run(lab.ssh(account, HOST, &[]).args(["--", line]), b"");
             one_clear_line(&said, program, line);
             assert!(!said.out.contains("uid="), "{line}: {said:?}");
         }
