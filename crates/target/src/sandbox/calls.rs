@@ -120,8 +120,6 @@ const PROCESSES: &[libc::c_long] = &[
     libc::SYS_getresuid,
     libc::SYS_getresgid,
     libc::SYS_getgroups,
-    libc::SYS_getrlimit,
-    libc::SYS_setrlimit,
     libc::SYS_getrusage,
     libc::SYS_times,
     libc::SYS_sysinfo,
@@ -216,13 +214,15 @@ const OLD: &[libc::c_long] = &[
     libc::SYS_pause,
     libc::SYS_time,
     libc::SYS_getpgrp,
+    libc::SYS_getrlimit,
+    libc::SYS_setrlimit,
     libc::SYS_arch_prctl,
 ];
 #[cfg(target_arch = "aarch64")]
 const OLD: &[libc::c_long] = &[];
 
-/// listmount and statmount: newer than the C library's table; the same numbers everywhere.
-const NEW: &[u32] = &[457, 458];
+/// statmount, listmount, getxattrat, listxattrat: newer than the C library's table; the same numbers everywhere.
+const NEW: &[u32] = &[457, 458, 464, 465];
 
 /// Requests of ioctl that change nothing: terminals (not TIOCSTI, TIOCLINUX), pipes, flags of files, addresses of interfaces,
 /// neighbours, what ethtool shows, sizes of block devices, the kind of a namespace.
