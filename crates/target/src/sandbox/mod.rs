@@ -17,6 +17,7 @@ use std::path::Path;
 use std::process::Command;
 
 use policy::{Access, Permit, Profile};
+use rustix::fs::FileType;
 
 use self::landlock::{EXECUTE, READ_DIR, READ_FILE, RESOLVE_UNIX, Ruleset, WRITE_FILE};
 use self::profiles::{Family, Row};
@@ -154,19 +155,20 @@ fn files(
         rules.allow(&place, EXECUTE | READ_FILE)?;
     }
     for object in operands {
-        let is_folder = || {
-            let stat = rustix::fs::fstat(object).map_err(|e| format!("stat: {e}"))?;
-            Ok::<_, String>(rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir())
-        };
-        let rights = match permit.access {
-            Access::Names => READ_DIR,
-            Access::Tree => READ,
-            Access::Contents if is_folder()? => READ_DIR,
-            Access::Contents => READ_FILE,
-        };
-        rules.allow_object(object.as_fd(), rights)?;
+        rules.allow_object(object.as_fd(), operand_rights(permit.access, object)?)?;
     }
     Ok(rules)
+}
+
+/// What the program may do with an operand. A pipe or a device that lies among files is nothing to read.
+fn operand_rights(access: Access, object: &OwnedFd) -> Result<u64, String> {
+    let stat = rustix::fs::fstat(object).map_err(|e| format!("stat: {e}"))?;
+    Ok(match (access, FileType::from_raw_mode(stat.st_mode)) {
+        (Access::Tree, FileType::Directory) => READ,
+        (Access::Names | Access::Contents, FileType::Directory) => READ_DIR,
+        (Access::Contents | Access::Tree, FileType::RegularFile) => READ_FILE,
+        _ => 0,
+    })
 }
 
 fn filter(abi: u32, row: &Row) -> Vec<Instruction> {

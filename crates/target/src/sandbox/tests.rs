@@ -105,6 +105,82 @@ fn a_file_that_was_swapped_is_not_read() {
     assert!(output.stdout.is_empty() && output.status.code() == Some(1), "{output:?}");
 }
 
+/// A service that swaps a folder for a link, over and over, while its log is read: its secret never comes out.
+#[test]
+fn toctou_03_a_racing_writer_gains_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("played/log");
+    let secrets = dir.path().join("secrets");
+    for (folder, content) in [(log.join("sub"), "content"), (secrets.clone(), "secret")] {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("file"), content).unwrap();
+    }
+    std::os::unix::fs::symlink(&secrets, log.join("link")).unwrap();
+    let paths = crate::Paths::beneath(dir.path());
+    let words = ["cat".to_owned(), "/played/log/sub/file".to_owned()];
+    let operand = policy::PathOperand { index: 1, roots: vec!["/played/log/".to_owned()] };
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let (mut read, mut refused) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let folder =
+                open(&log, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                let swap = rustix::fs::RenameFlags::EXCHANGE;
+                rustix::fs::renameat_with(&folder, "sub", &folder, "link", swap).unwrap();
+                std::thread::yield_now();
+            }
+        });
+        // Until both have been seen, and at least so often.
+        let started = std::time::Instant::now();
+        for round in 0.. {
+            if round >= 100 && (read > 0 && refused > 0 || started.elapsed().as_secs() > 30) {
+                break;
+            }
+            let Ok(operands) = crate::confine::open_all(&paths, &words, std::slice::from_ref(&operand))
+            else {
+                refused += 1;
+                continue;
+            };
+            let permit = permit(Profile::File);
+            let sandbox =
+                Sandbox::prepare(kernel(u32::MAX), &permit, Path::new("/usr/bin/cat"), operands).unwrap();
+            let mut command = Command::new("/usr/bin/cat");
+            command.arg(log.join("sub/file"));
+            sandbox.enclose(&mut command);
+            match text(&command.output().unwrap().stdout).as_str() {
+                "content" => read += 1,
+                "" => refused += 1,
+                other => {
+                    over.store(true, std::sync::atomic::Ordering::Relaxed);
+                    panic!("round {round}: {other}");
+                }
+            }
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(read > 0 && refused > 0, "the race was one: {read} read, {refused} refused");
+}
+
+/// Opening a pipe without a writer would hang, and reading a device may never end.
+#[test]
+fn toctou_04_a_pipe_at_a_permitted_place_is_not_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    for (access, place) in [
+        (Access::Contents, pipe.as_path()),
+        (Access::Tree, &pipe),
+        (Access::Contents, Path::new("/dev/kmsg")),
+    ] {
+        let mut attempt = Try::new(Profile::File);
+        attempt.permit.access = access;
+        attempt.operands.push(place.to_owned());
+        let output = attempt.run("/usr/bin/cat", &[place.as_ref()]);
+        assert!(output.stdout.is_empty() && output.status.code() == Some(1), "{output:?}");
+    }
+}
+
 #[test]
 fn access_decides_between_names_and_contents() {
     let dir = tempfile::tempdir().unwrap();
