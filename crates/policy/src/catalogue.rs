@@ -252,6 +252,9 @@ fn permitted(line: &str, plugin: &Plugin, command: &Command, form: &Form, fit: F
         account,
         level: form.level,
         paths: fit.paths,
+        access: command.access,
+        reads: command.reads.clone(),
+        helpers: command.helpers.clone(),
     };
     Judgement {
         line: line.to_owned(),

@@ -79,6 +79,19 @@ pub enum Profile {
     Kube,
 }
 
+/// What a program may do with the paths on its command line; the sandbox grants no more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// List folders and look at metadata; read no file.
+    Names,
+    /// Read the named files, list the named folders.
+    #[default]
+    Contents,
+    /// Read everything beneath the named folders.
+    Tree,
+}
+
 macro_rules! words {
     ($ty:ty { $($variant:ident => $word:literal),+ $(,)? }) => {
         impl $ty {
@@ -98,6 +111,7 @@ macro_rules! words {
 words!(Level { Auto => "auto", Manual => "manual", Blocked => "blocked" });
 words!(Risk { Low => "low", Medium => "medium", High => "high", Critical => "critical" });
 words!(Account { Reader => "reader", Runner => "runner" });
+words!(Access { Names => "names", Contents => "contents", Tree => "tree" });
 words!(Profile {
     File => "file", Proc => "proc", Netlink => "netlink", Net => "net", Dbus => "dbus", Journal => "journal",
     Container => "container", Kube => "kube",
@@ -166,6 +180,12 @@ pub struct Permit {
     pub level: Level,
     /// Which words are paths.
     pub paths: Vec<PathOperand>,
+    /// What the program may do with them.
+    pub access: Access,
+    /// What else it reads of the system, as absolute paths; one that ends with `/` is a folder.
+    pub reads: Vec<String>,
+    /// Absolute paths of programs that it starts.
+    pub helpers: Vec<String>,
 }
 
 /// Hex SHA-256.

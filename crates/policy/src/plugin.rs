@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::form::{COUNT, Form, Item, OptionSpec, OptionValue, Roots};
 use crate::types::ValueType;
-use crate::{Level, Limits, Profile, Risk};
+use crate::{Access, Level, Limits, Profile, Risk};
 
 /// A family of commands.
 #[derive(Debug, Clone)]
@@ -31,6 +31,12 @@ pub struct Command {
     pub name: String,
     /// Absolute places of the program; the target takes the first that exists.
     pub program: Vec<String>,
+    /// What it may do with the paths on its command line.
+    pub access: Access,
+    /// What else it reads of the system.
+    pub reads: Vec<String>,
+    /// Programs that it starts.
+    pub helpers: Vec<String>,
     /// Its forms.
     pub forms: Vec<Form>,
 }
@@ -79,6 +85,15 @@ struct CommandFile {
     /// Long options with one dash, values as separate words: find, ip.
     #[serde(default)]
     single_dash: bool,
+    /// What it may do with the paths on its command line.
+    #[serde(default)]
+    access: Access,
+    /// What else it reads of the system; a folder ends with `/`.
+    #[serde(default)]
+    reads: Vec<String>,
+    /// Programs that it starts.
+    #[serde(default)]
+    helpers: Vec<String>,
     /// Options that every form has.
     #[serde(default)]
     options: Vec<String>,
@@ -197,10 +212,13 @@ fn read_command(
     if !bare {
         return Err(wrong(at, format!("{:?} is no bare program name", command.name)));
     }
-    if let Some(bad) =
-        command.program.iter().find(|p| !p.starts_with('/') || p.contains("..") || p.contains("//"))
+    for (what, places) in
+        [("program", &command.program), ("reads", &command.reads), ("helpers", &command.helpers)]
     {
-        return Err(wrong(at, format!("program {bad:?}: it must be an absolute path")));
+        let bad = |p: &&String| !p.starts_with('/') || p.contains("..") || p.contains("//") || *p == "/";
+        if let Some(bad) = places.iter().find(bad) {
+            return Err(wrong(at, format!("{what} {bad:?}: it must be an absolute path")));
+        }
     }
     let program = if command.program.is_empty() {
         ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].iter().map(|d| format!("{d}/{}", command.name)).collect()
@@ -219,7 +237,14 @@ fn read_command(
     if forms.is_empty() {
         return Err(wrong(at, format!("{} has no form", command.name)));
     }
-    Ok(Command { name: command.name, program, forms })
+    Ok(Command {
+        name: command.name,
+        program,
+        access: command.access,
+        reads: command.reads,
+        helpers: command.helpers,
+        forms,
+    })
 }
 
 fn read_form(form: FormFile, single_dash: bool, profile: Profile, roots: &Roots) -> Result<Form, String> {

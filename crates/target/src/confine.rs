@@ -1,8 +1,10 @@
-//! Path operands, looked at as the kernel resolves them: beneath the root that permits them, through no symbolic link.
+//! Path operands, opened as the kernel resolves them: beneath the root that permits them, through no symbolic link.
 //!
-//! Links are followed where only root writes (`/etc`, `/usr`): `/etc/resolv.conf` is one on many systems. Between this look
-//! and the program's own open a service could still swap a folder beneath the root for a link; the sandbox will close that.
+//! Links are followed where only root writes (`/etc`, `/usr`): `/etc/resolv.conf` is one on many systems. The sandbox lets the
+//! program read the very objects that were opened here: when a service swaps a folder beneath the root for a link before the
+//! program's own open, that open fails.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use policy::PathOperand;
@@ -11,38 +13,45 @@ use rustix::io::Errno;
 
 use crate::Paths;
 
-/// Checks every path operand of a command line.
-pub(crate) fn check(paths: &Paths, argv: &[String], operands: &[PathOperand]) -> Result<(), String> {
+/// Opens every path operand of a command line, for nothing but naming it. What is not there, or may not be reached, is the
+/// program's to say.
+pub(crate) fn open_all(
+    paths: &Paths,
+    argv: &[String],
+    operands: &[PathOperand],
+) -> Result<Vec<OwnedFd>, String> {
+    let mut found = Vec::new();
     for operand in operands {
         let word = argv.get(operand.index).ok_or_else(|| "a path operand is missing".to_owned())?;
-        if !operand.roots.iter().any(|root| stays(paths, word, root)) {
-            return Err(format!("{word:?} leads out of the permitted folders through a link"));
-        }
+        let object = operand
+            .roots
+            .iter()
+            .find_map(|root| beneath(paths, word, root).ok())
+            .ok_or_else(|| format!("{word:?} leads out of the permitted folders through a link"))?;
+        found.extend(object);
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Folders in which others than root write.
 const OTHERS_WRITE: [&str; 6] = ["/var/", "/tmp/", "/run/", "/home/", "/srv/", "/opt/"];
 
-fn stays(paths: &Paths, word: &str, root: &str) -> bool {
+fn beneath(paths: &Paths, word: &str, root: &str) -> Result<Option<OwnedFd>, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
     if paths.system && !OTHERS_WRITE.iter().any(|folder| root.starts_with(folder)) {
-        return true;
+        return Ok(open(word, flags, Mode::empty()).ok());
     }
     let (fixed, rest) = split(word, root);
     let base = if paths.system { PathBuf::from(&fixed) } else { paths.at(&fixed) };
-    let Ok(dir) = open(&base, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
-        // Not there: the program says so itself.
-        return true;
-    };
+    let Ok(dir) = open(&base, flags, Mode::empty()) else { return Ok(None) };
     if rest.is_empty() {
-        return true;
+        return Ok(Some(dir));
     }
     let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match openat2(&dir, rest, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), how) {
-        // What is not there or may not be looked at is the program's to say.
-        Ok(_) | Err(Errno::NOENT | Errno::ACCESS | Errno::NOTDIR) => true,
-        Err(_) => false,
+    match openat2(&dir, rest, flags, Mode::empty(), how) {
+        Ok(object) => Ok(Some(object)),
+        Err(Errno::NOENT | Errno::ACCESS | Errno::NOTDIR) => Ok(None),
+        Err(e) => Err(e),
     }
 }
 
@@ -85,7 +94,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc", log.join("out")).unwrap();
         let root = "/played/log/".to_owned();
         let ok = |word: &str| {
-            check(
+            open_all(
                 &paths,
                 &["cat".into(), word.into()],
                 &[PathOperand { index: 1, roots: vec![root.clone()] }],

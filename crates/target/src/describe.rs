@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use policy::Profile;
 use serde::Serialize;
 
 use crate::config::{self, Config, Sandbox};
+use crate::sandbox::Kernel;
 use crate::{Paths, hex, now_ms};
 
 /// The word by which the reader asks.
@@ -37,6 +39,10 @@ pub struct Facts {
     pub boot_id: String,
     /// What happens when the kernel cannot confine a program.
     pub sandbox: Sandbox,
+    /// What the kernel offers for it.
+    pub kernel: Kernel,
+    /// For each profile what it would restrict and this kernel cannot.
+    pub gaps: BTreeMap<Profile, Vec<&'static str>>,
 }
 
 /// Collects the facts.
@@ -51,6 +57,7 @@ pub fn facts(paths: &Paths) -> Result<Facts, String> {
     let mut approvals: BTreeMap<String, u32> =
         actions.iter().map(|a| (a.name.clone(), config.threshold(Some(a)).min)).collect();
     approvals.insert("command".to_owned(), config.threshold(None).min);
+    let kernel = Kernel::running();
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     Ok(Facts {
         v: 1,
@@ -65,6 +72,8 @@ pub fn facts(paths: &Paths) -> Result<Facts, String> {
         now: now_ms() / 1000,
         boot_id: boot.trim().to_owned(),
         sandbox: config.sandbox,
+        kernel,
+        gaps: kernel.gaps(),
     })
 }
 

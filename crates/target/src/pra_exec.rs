@@ -19,9 +19,9 @@ pub fn main(paths: &Paths, invocation: &Invocation, hand_over: impl FnOnce(&[u8]
     match request(paths, invocation) {
         Ok(envelope) => hand_over(&envelope),
         Err(refusal) => {
-            let line =
-                format!("verdict=blocked code={} reason={}", refusal.code, syslog::field(&refusal.message));
-            let _ = syslog::write(paths, NAME, true, &line);
+            let code = refusal.code.to_string();
+            let fields = [("verdict", "blocked"), ("code", &code), ("reason", &refusal.message)];
+            let _ = syslog::write(paths, NAME, true, &fields);
             eprintln!("{NAME}: blocked: {}", refusal.message);
             println!("{}", answer::refusal_json(None, &refusal));
             EXIT_REFUSED
@@ -39,7 +39,7 @@ fn request(paths: &Paths, invocation: &Invocation) -> Result<Vec<u8>, Refusal> {
         ));
     }
     let client = invocation.client.as_deref().unwrap_or("unknown");
-    syslog::write(paths, NAME, false, &format!("client={} request=grant", syslog::field(client)))
+    syslog::write(paths, NAME, false, &[("client", client), ("request", "grant")])
         .map_err(|e| Refusal::new(Code::AuditUnavailable, format!("no log record could be written: {e}")))?;
     let mut envelope = Vec::new();
     let most = u64::try_from(MAX_ENVELOPE).unwrap_or(u64::MAX) + 1;

@@ -1,4 +1,5 @@
-//! Runs one program: no shell, its own process group, a deadline, bounded output; nothing of it survives.
+//! Runs one program: no shell, its own process group (in a sandbox: its own session), a deadline, bounded output; nothing of
+//! it survives.
 
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::sandbox::Sandbox;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{
@@ -24,6 +26,8 @@ pub(crate) struct Program<'a> {
     /// The words, the name first.
     pub(crate) argv: &'a [String],
     pub(crate) home: &'a str,
+    /// What confines it; `None` for what a person has signed.
+    pub(crate) sandbox: Option<&'a Sandbox>,
     pub(crate) time: Duration,
     /// Bytes and lines of stdout.
     pub(crate) bytes: u64,
@@ -117,7 +121,8 @@ pub(crate) fn run(program: &Program<'_>, out: &mut Sink<'_>, err: &mut Sink<'_>)
 
 fn spawn(program: &Program<'_>) -> Result<Child, String> {
     let name = program.argv.first().map(String::as_str).unwrap_or_default();
-    Command::new(program.path)
+    let mut command = Command::new(program.path);
+    command
         .arg0(name)
         .args(program.argv.iter().skip(1))
         .env_clear()
@@ -125,10 +130,14 @@ fn spawn(program: &Program<'_>) -> Result<Child, String> {
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .map_err(|e| format!("{}: {e}", program.path.display()))
+        .stderr(Stdio::piped());
+    match program.sandbox {
+        Some(sandbox) => sandbox.enclose(&mut command),
+        None => {
+            command.process_group(0);
+        }
+    }
+    command.spawn().map_err(|e| format!("{}: {e}", program.path.display()))
 }
 
 /// One end of a pipe from the program.
@@ -290,7 +299,8 @@ mod tests {
     fn try_run(argv: &[&str], time: Duration, bytes: u64, lines: u64) -> (End, String, String) {
         let argv: Vec<String> = argv.iter().map(|a| (*a).to_owned()).collect();
         let path = Path::new("/usr/bin").join(&argv[0]);
-        let program = Program { path: &path, argv: &argv, home: "/nonexistent", time, bytes, lines };
+        let program =
+            Program { path: &path, argv: &argv, home: "/nonexistent", sandbox: None, time, bytes, lines };
         let (mut out, mut err) = (Sink::keep(1 << 20), Sink::keep(1 << 20));
         let end = run(&program, &mut out, &mut err).unwrap();
         (end, out.text(), err.text())
@@ -382,6 +392,7 @@ mod tests {
             path: Path::new("/usr/bin/sh"),
             argv: &argv,
             home: "/nonexistent",
+            sandbox: None,
             time: MINUTE,
             bytes: 100,
             lines: 10,
@@ -402,6 +413,7 @@ mod tests {
             path: Path::new("/usr/bin/sh"),
             argv: &argv,
             home: "/nonexistent",
+            sandbox: None,
             time: MINUTE,
             bytes: 100,
             lines: 10,

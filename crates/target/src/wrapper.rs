@@ -2,18 +2,17 @@
 //! runs what the policy permits without approval; nothing else.
 
 use std::ffi::OsString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use policy::{Level, Permit, Profile};
+use policy::{Level, Permit};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::run::{End, Program, Sink, run};
-use crate::syslog::{self, field};
-use crate::{
-    EXIT_OUTPUT, EXIT_REFUSED, EXIT_TIME, Log, Paths, config, confine, describe, hex, programs, request,
-};
+use crate::sandbox::{Kernel, Sandbox};
+use crate::syslog;
+use crate::{EXIT_OUTPUT, EXIT_REFUSED, EXIT_TIME, Paths, config, confine, describe, hex, programs, request};
 
 const NAME: &str = "mcp-wrapper";
 
@@ -41,6 +40,8 @@ impl Invocation {
 
 /// Serves one request; the result is the exit status.
 pub fn main(paths: &Paths, invocation: &Invocation) -> u8 {
+    // What it holds is nobody's to look at or to trace. Without this it runs as before.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let request = Request::new(paths, invocation);
     match request.serve(invocation) {
         Ok(status) => status,
@@ -64,15 +65,16 @@ impl<'a> Request<'a> {
         Self { paths, id: hex(&random), client }
     }
 
-    fn log(&self, refused: bool, text: &str) -> Result<(), String> {
-        let line = format!("id={} client={} {text}", self.id, field(&self.client));
-        syslog::write(self.paths, NAME, refused, &line)
+    fn log(&self, refused: bool, fields: &[(&str, &str)]) -> Result<(), String> {
+        let mut all = vec![("id", self.id.as_str()), ("client", self.client.as_str())];
+        all.extend(fields);
+        syslog::write(self.paths, NAME, refused, &all)
     }
 
     /// One line for the client; the same for the log, as far as it takes it.
     fn refuse(&self, reason: &str) -> u8 {
         let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
-        let _ = self.log(true, &format!("verdict=blocked reason={}", field(&reason)));
+        let _ = self.log(true, &[("verdict", "blocked"), ("reason", &reason)]);
         eprintln!("{NAME}: blocked: {reason}");
         EXIT_REFUSED
     }
@@ -82,35 +84,36 @@ impl<'a> Request<'a> {
         if line == describe::WORD {
             return self.describe();
         }
-        config::Config::load(self.paths)?;
+        let config = config::Config::load(self.paths)?;
         let judged = config::catalogue(self.paths)?.judge(&line);
         let Some(permit) = judged.permit.filter(|p| p.level == Level::Auto) else {
-            let _ = self.log(true, &format!("verdict={} line={}", judged.verdict, field(&line)));
+            let _ = self.log(true, &[("verdict", judged.verdict.as_str()), ("line", &line)]);
             return Err(judged.reason);
         };
-        confine::check(self.paths, &permit.argv, &permit.paths)?;
+        let operands = confine::open_all(self.paths, &permit.argv, &permit.paths)?;
         let program = programs::first(self.paths, &permit.program)?;
+        let sandbox = confinement(self.paths, config.sandbox, &permit, &program, operands)?;
         // No record, no run.
         let form = judged.form.unwrap_or_default();
-        self.log(false, &format!("verdict=auto form={} line={}", field(&form), field(&line)))
+        self.log(false, &[("verdict", "auto"), ("form", &form), ("line", &line)])
             .map_err(|e| format!("no log record could be written: {e}"))?;
-        limit(self.paths, &permit)?;
         let started = Instant::now();
-        let end = Self::forward(&program, &permit)?;
+        let end = Self::forward(&program, &permit, &sandbox)?;
         let status = Self::status(end, &permit);
-        let _ = self.log(false, &format!("exit={status} end={end:?} ms={}", started.elapsed().as_millis()));
+        let (exit, ms) = (status.to_string(), started.elapsed().as_millis().to_string());
+        let _ = self.log(false, &[("exit", &exit), ("end", &format!("{end:?}")), ("ms", &ms)]);
         Ok(status)
     }
 
     fn describe(&self) -> Result<u8, String> {
-        self.log(false, "verdict=auto form=\"mcp-describe\"")
+        self.log(false, &[("verdict", "auto"), ("form", "mcp-describe")])
             .map_err(|e| format!("no log record could be written: {e}"))?;
         let text = serde_json::to_string(&describe::facts(self.paths)?).map_err(|e| e.to_string())?;
         println!("{text}");
         Ok(0)
     }
 
-    fn forward(program: &std::path::Path, permit: &Permit) -> Result<End, String> {
+    fn forward(program: &Path, permit: &Permit, sandbox: &Sandbox) -> Result<End, String> {
         let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
         for fd in [stdout.as_fd(), stderr.as_fd()] {
             // A peer that does not read must not keep the deadline from being seen.
@@ -121,6 +124,7 @@ impl<'a> Request<'a> {
             path: program,
             argv: &permit.argv,
             home: programs::READER_HOME,
+            sandbox: Some(sandbox),
             time: Duration::from_secs(permit.limits.seconds),
             bytes: permit.limits.bytes,
             lines: permit.limits.lines,
@@ -152,25 +156,22 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Bounds on this process, which the program inherits: no new privileges, no core files, no writing of files, bounded memory,
-/// processor time and descriptors.
-fn limit(paths: &Paths, permit: &Permit) -> Result<(), String> {
-    let fail = |what: &str, e: rustix::io::Errno| format!("{what}: {e}");
-    rustix::thread::set_no_new_privs(true).map_err(|e| fail("no_new_privs", e))?;
-    let mut limits =
-        vec![(Resource::Core, 0), (Resource::Nofile, 1024), (Resource::Cpu, permit.limits.seconds + 5)];
-    // What a log file would not survive either; the system's own log is a socket.
-    if matches!(paths.log, Log::Syslog(_)) {
-        limits.push((Resource::Fsize, 0));
+/// The sandbox of one line. What the kernel cannot do is refused, unless root has said otherwise.
+fn confinement(
+    paths: &Paths,
+    wish: config::Sandbox,
+    permit: &Permit,
+    program: &Path,
+    operands: Vec<OwnedFd>,
+) -> Result<Sandbox, String> {
+    if !paths.system {
+        return Ok(Sandbox::limits_only(permit));
     }
-    // Go's runtime reserves address space freely.
-    if !matches!(permit.profile, Profile::Container | Profile::Kube) {
-        limits.push((Resource::As, 4 << 30));
+    let kernel = Kernel::running();
+    match kernel.lacks() {
+        Some(missing) if wish == config::Sandbox::Enforce => Err(format!(
+            "this kernel lacks {missing}, so the program cannot be confined; `sandbox = \"best-effort\"` in target.toml runs it all the same"
+        )),
+        _ => Sandbox::prepare(kernel, permit, program, operands),
     }
-    for (resource, value) in limits {
-        let hard = getrlimit(resource).maximum.map_or(value, |max| max.min(value));
-        let limit = Rlimit { current: Some(hard), maximum: Some(hard) };
-        setrlimit(resource, limit).map_err(|e| fail("rlimit", e))?;
-    }
-    Ok(())
 }

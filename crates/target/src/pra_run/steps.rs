@@ -134,6 +134,7 @@ impl Runner<'_> {
                 path: &path,
                 argv,
                 home: programs::ROOT_HOME,
+                sandbox: None,
                 time,
                 bytes: u64::MAX,
                 lines: u64::MAX,
