@@ -214,7 +214,7 @@ fn placeholder(ty: &ValueType) -> String {
         ValueType::Ranges => "LIST".to_owned(),
         ValueType::SortKey => "KEY".to_owned(),
         ValueType::Sed | ValueType::Awk => "PROGRAM".to_owned(),
-        ValueType::Format(_) => "FORMAT".to_owned(),
+        ValueType::Format(_) | ValueType::Template(_) => "FORMAT".to_owned(),
     }
 }
 
