@@ -232,6 +232,16 @@ fn versions(payload: &[u8]) -> Result<Versions, FrameError> {
 }
 
 impl Ending {
+    /// The exit status that a one-shot command would have had.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Exit(status) => *status,
+            Self::Time | Self::Cancelled => 124,
+            Self::Output => 125,
+            Self::Refused(_) => 126,
+        }
+    }
+
     fn payload(&self) -> Vec<u8> {
         match self {
             Self::Exit(status) => vec![0, *status],
