@@ -1,7 +1,12 @@
-//! Collects the catalogue's files, so that a new plugin or action is one file and nothing else.
+//! Collects the catalogue's files, so that a new plugin or action is one file and nothing else; and makes the table of the
+//! letters that an operand may hold, so that the programs carry the table and not the libraries it is from.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+
+use unicode_normalization::char::canonical_combining_class;
+use unicode_normalization::{IsNormalized, is_nfc_quick, is_nfkc_quick};
+use unicode_script::{Script, UnicodeScript};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../catalogue").canonicalize()?;
@@ -20,6 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     code.push_str("];\n");
     std::fs::write(out.join("listed.rs"), code)?;
+    std::fs::write(out.join("letters.rs"), letters()?)?;
     Ok(())
 }
 
@@ -32,6 +38,42 @@ fn commands(text: &str) -> Vec<&str> {
         .filter(|pair| named(pair))
         .filter_map(|pair| pair[1].strip_prefix("name = \"")?.strip_suffix('"'))
         .collect()
+}
+
+/// The script of a letter that may stand in an operand: it begins no other character's composition and ends none, so a word
+/// of such letters is in NFC and NFKC whatever their order.
+fn script(c: char) -> Option<Script> {
+    let one = std::iter::once(c);
+    let alone = is_nfc_quick(one.clone()) == IsNormalized::Yes
+        && is_nfkc_quick(one) == IsNormalized::Yes
+        && canonical_combining_class(c) == 0;
+    let its = c.script();
+    (!c.is_ascii() && c.is_alphabetic() && alone && !matches!(its, Script::Common | Script::Inherited))
+        .then_some(its)
+}
+
+/// Runs of letters of one script: first and last character, and the script's number; and the scripts' names.
+fn letters() -> Result<String, Box<dyn std::error::Error>> {
+    // The first is the script of the ASCII letters.
+    let mut names = vec![Script::Latin.full_name()];
+    let mut runs: Vec<(u32, u32, usize)> = Vec::new();
+    for c in '\u{80}'..=char::MAX {
+        let Some(its) = script(c).map(|s| s.full_name()) else { continue };
+        let number = names.iter().position(|n| *n == its).unwrap_or(names.len());
+        if number == names.len() {
+            names.push(its);
+        }
+        match runs.last_mut() {
+            Some((_, last, same)) if *last + 1 == u32::from(c) && *same == number => *last += 1,
+            _ => runs.push((u32::from(c), u32::from(c), number)),
+        }
+    }
+    let mut code = format!("const SCRIPTS: &[&str] = &{names:?};\nconst LETTERS: &[(u32, u32, u8)] = &[\n");
+    for (first, last, number) in runs {
+        writeln!(code, "    ({first:#x}, {last:#x}, {number}),")?;
+    }
+    code.push_str("];\n");
+    Ok(code)
 }
 
 fn files(dir: &Path) -> Result<Vec<PathBuf>, Box<dyn std::error::Error>> {
