@@ -1,12 +1,11 @@
 //! An approver's public key, in the four kinds that may sign.
 
-use base64ct::{Base64, Base64Unpadded, Encoding};
 use ring::digest::{SHA256, digest};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 
 use crate::sshsig::Signature;
 use crate::wire::Reader;
-use crate::{Code, Refusal, point};
+use crate::{Code, Refusal, base64, point};
 
 /// The flag that a security key sets when somebody touched it.
 const USER_PRESENT: u8 = 0x01;
@@ -100,8 +99,8 @@ impl PublicKey {
     pub fn from_text(text: &str) -> Result<Self, Refusal> {
         let mut fields = text.split_ascii_whitespace();
         let kind = KeyType::parse(fields.next().unwrap_or_default())?;
-        let blob = Base64::decode_vec(fields.next().unwrap_or_default())
-            .map_err(|_| Refusal::malformed("public key: the base64 is wrong"))?;
+        let blob = base64::decode(fields.next().unwrap_or_default())
+            .ok_or_else(|| Refusal::malformed("public key: the base64 is wrong"))?;
         let key = Self::from_blob(&blob)?;
         if key.kind == kind {
             Ok(key)
@@ -112,12 +111,12 @@ impl PublicKey {
 
     /// Type and base64, as in a `.pub` file without the comment.
     pub fn to_text(&self) -> String {
-        format!("{} {}", self.kind.as_str(), Base64::encode_string(&self.blob))
+        format!("{} {}", self.kind.as_str(), base64::encode(&self.blob))
     }
 
     /// `SHA256:` and unpadded base64, as `ssh-keygen -l` prints it.
     pub fn fingerprint(&self) -> String {
-        format!("SHA256:{}", Base64Unpadded::encode_string(digest(&SHA256, &self.blob).as_ref()))
+        format!("SHA256:{}", base64::unpadded(digest(&SHA256, &self.blob).as_ref()))
     }
 
     /// The key in SSH's wire form.

@@ -28,6 +28,7 @@
 //! ```
 
 pub mod approvers;
+mod base64;
 pub mod key;
 mod point;
 mod refusal;

@@ -1,11 +1,10 @@
 //! OpenSSH's signatures of files (PROTOCOL.sshsig), read strictly and written for who signs.
 
-use base64ct::{Base64, Encoding};
 use ring::digest::{SHA256, SHA512, digest};
 
 use crate::key::{KeyType, PublicKey};
 use crate::wire::{Reader, put_string};
-use crate::{Code, Refusal};
+use crate::{Code, Refusal, base64};
 
 const MAGIC: &[u8] = b"SSHSIG";
 const VERSION: u32 = 1;
@@ -169,7 +168,7 @@ fn unarmor(armor: &[u8]) -> Result<Vec<u8>, Refusal> {
     if body.split('\n').any(|line| line.is_empty() || line.len() > MAX_WIDTH) {
         return Err(Refusal::malformed(format!("a line of the armor has 1 to {MAX_WIDTH} characters")));
     }
-    Base64::decode_vec(&body.replace('\n', "")).map_err(|_| Refusal::malformed("the armor's base64 is wrong"))
+    base64::decode(&body.replace('\n', "")).ok_or_else(|| Refusal::malformed("the armor's base64 is wrong"))
 }
 
 /// The bytes that a key or an agent signs to approve `message`.
@@ -191,7 +190,7 @@ pub fn armor(public_key: &[u8], namespace: &str, hash: Hash, signature: &[u8]) -
     for field in [public_key, namespace.as_bytes(), b"", hash.as_str().as_bytes(), signature] {
         put_string(&mut blob, field);
     }
-    let encoded = Base64::encode_string(&blob);
+    let encoded = base64::encode(&blob);
     let mut text = BEGIN.to_owned();
     for (index, character) in encoded.chars().enumerate() {
         if index > 0 && index % WIDTH == 0 {
