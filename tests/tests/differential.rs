@@ -26,11 +26,18 @@ const HOST: &str = "t2";
 const WORKERS: usize = 6;
 
 /// Programs that no Debian package of the lab has, and why. Exact: one that is there after all fails the test.
-const ABSENT: [(&str, &str); 4] = [
+const ABSENT: [(&str, &str); 11] = [
     ("docker", "podman is there, and both at once do not fit one host; Debian's docker.io is 300 MB"),
     ("crictl", "Debian 12 has no package of it"),
     ("kubectl", "tried against a real API server in a stage of its own"),
     ("helm", "Debian 12 has no package of it"),
+    ("zpool", "not in Debian's main section, and a module of the kernel besides"),
+    ("zfs", "not in Debian's main section, and a module of the kernel besides"),
+    ("ntpq", "Debian's package excludes chrony, which is here"),
+    ("nmcli", "NetworkManager would take over the host's interfaces"),
+    ("firewall-cmd", "firewalld would take over the host's rules"),
+    ("cloud-init", "it configures the host at each boot"),
+    ("snap", "its service wants a network and a store"),
 ];
 
 /// What each program may show otherwise in two runs, and why.
