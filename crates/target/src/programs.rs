@@ -93,6 +93,9 @@ pub(crate) fn environment(home: &str) -> Vec<(&'static str, String)> {
     if home == READER_HOME {
         // The containers of the host are root's: podman asks its service, and scratches only in the session's own folder.
         environment.push(("CONTAINER_HOST", "unix:///run/podman/podman.sock".to_owned()));
+        // By this podman's libraries take their folder to be root's /run/libpod, which they do not make, instead of one in the
+        // session's that they would: with a service it needs none.
+        environment.push(("_CONTAINERS_ROOTLESS_UID", "0".to_owned()));
         environment.push(("XDG_RUNTIME_DIR", format!("/run/user/{}", rustix::process::getuid().as_raw())));
     }
     environment
