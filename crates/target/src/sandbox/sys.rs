@@ -24,7 +24,15 @@ struct PathBeneath {
     parent: i32,
 }
 
+/// `struct landlock_net_port_attr`
+#[repr(C)]
+struct NetPort {
+    allowed: u64,
+    port: u64,
+}
+
 const RULE_PATH_BENEATH: libc::c_int = 1;
+const RULE_NET_PORT: libc::c_int = 2;
 const CREATE_RULESET_VERSION: libc::c_ulong = 1;
 
 /// One instruction of the classic BPF machine, as the kernel takes it (`struct sock_filter`).
@@ -94,6 +102,22 @@ pub(super) fn landlock_allow(ruleset: BorrowedFd<'_>, object: BorrowedFd<'_>, ri
             libc::SYS_landlock_add_rule,
             ruleset.as_raw_fd(),
             RULE_PATH_BENEATH,
+            std::ptr::from_ref(&rule),
+            0_usize,
+        )
+    })?;
+    Ok(())
+}
+
+/// Allows `rights` on a TCP port; 0 stands for whichever the kernel chooses.
+pub(super) fn landlock_allow_port(ruleset: BorrowedFd<'_>, port: u16, rights: u64) -> io::Result<()> {
+    let rule = NetPort { allowed: rights, port: u64::from(port) };
+    // SAFETY: `rule` has the kernel's layout and lives through the call; the descriptor is borrowed and so open.
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_landlock_add_rule,
+            ruleset.as_raw_fd(),
+            RULE_NET_PORT,
             std::ptr::from_ref(&rule),
             0_usize,
         )
