@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use grant::{Approvers, Threshold};
 use policy::action::{Action, Actions};
-use policy::{Catalogue, Level};
+use policy::{Catalogue, Judgement, Level};
 use serde::Deserialize;
 
 use crate::{Paths, files};
@@ -132,24 +132,47 @@ pub fn catalogue(paths: &Paths) -> Result<Catalogue, String> {
     Catalogue::with_plugins(extra).map_err(|e| e.to_string())
 }
 
-/// The policy for many requests: the plugin files are read for each, and compiled again when one of them has changed.
-#[derive(Debug, Default)]
-pub(crate) struct Policy(Mutex<Option<(Files, Arc<Catalogue>)>>);
+/// The verdict of this target on one line, by no more of the built-in plugins than list its command.
+///
+/// # Errors
+/// The first wrong plugin file; nothing is judged with half a policy.
+pub fn judge(paths: &Paths, line: &str) -> Result<Judgement, String> {
+    let extra = files::read_folder(paths, &paths.plugins())?;
+    Ok(Catalogue::for_line(line, extra).map_err(|e| e.to_string())?.judge(line))
+}
+
+/// How a process judges.
+#[derive(Debug)]
+pub(crate) enum Policy {
+    /// One line, and then it ends.
+    Once,
+    /// Many lines: the plugin files are read for each, and compiled again when one of them has changed.
+    Kept(Mutex<Option<(Files, Arc<Catalogue>)>>),
+}
 
 /// Plugin files, name and text.
 type Files = Vec<(String, String)>;
 
 impl Policy {
-    /// The policy in force now.
-    pub(crate) fn load(&self, paths: &Paths) -> Result<Arc<Catalogue>, String> {
+    /// For many lines.
+    pub(crate) fn kept() -> Self {
+        Self::Kept(Mutex::default())
+    }
+
+    /// The verdict by the policy in force now.
+    pub(crate) fn judge(&self, paths: &Paths, line: &str) -> Result<Judgement, String> {
+        let Self::Kept(last) = self else { return judge(paths, line) };
         let files = files::read_folder(paths, &paths.plugins())?;
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, catalogue)) = last.as_ref().filter(|(of, _)| *of == files) {
-            return Ok(Arc::clone(catalogue));
+            let catalogue = Arc::clone(catalogue);
+            drop(last);
+            return Ok(catalogue.judge(line));
         }
         let catalogue = Arc::new(Catalogue::with_plugins(files.clone()).map_err(|e| e.to_string())?);
         *last = Some((files, Arc::clone(&catalogue)));
-        Ok(catalogue)
+        drop(last);
+        Ok(catalogue.judge(line))
     }
 }
 

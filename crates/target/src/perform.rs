@@ -92,7 +92,7 @@ impl Request<'_> {
             return self.describe(out);
         }
         let config = Config::load(self.paths)?;
-        let judged = self.policy.load(self.paths)?.judge(line);
+        let judged = self.policy.judge(self.paths, line)?;
         let Some(permit) = judged.permit.filter(|p| p.level == Level::Auto) else {
             let _ = self.log(true, &[("verdict", judged.verdict.as_str()), ("line", line)]);
             return Err(judged.reason);

@@ -43,7 +43,7 @@ pub fn main(paths: &Paths, invocation: &Invocation) -> u8 {
         return channel::serve(paths, client, std::io::stdin().as_fd(), std::io::stdout().as_fd())
             .unwrap_or_else(|reason| refused(&reason));
     }
-    let policy = Policy::default();
+    let policy = Policy::Once;
     let request = Request { paths, policy: &policy, client, session: None, id: fresh_id() };
     let outcome = match line {
         Ok(line) => one_shot(&request, &line),

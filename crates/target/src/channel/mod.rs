@@ -45,7 +45,7 @@ pub fn serve(
 ) -> Result<u8, String> {
     let shared = Arc::new(Shared {
         paths: paths.clone(),
-        policy: Policy::default(),
+        policy: Policy::kept(),
         client: client.to_owned(),
         id: fresh_id(),
     });
