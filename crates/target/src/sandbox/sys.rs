@@ -157,10 +157,12 @@ pub(super) fn enter_before_exec(command: &mut Command, entry: Entry<'_>) {
 }
 
 fn new_session() -> io::Result<()> {
-    // SAFETY: three system calls on integers. `CLOSE_RANGE_CLOEXEC` closes nothing before exec, so the pipe by which the
+    // SAFETY: four system calls on integers. `CLOSE_RANGE_CLOEXEC` closes nothing before exec, so the pipe by which the
     // standard library reports a failed start stays open until then.
     unsafe {
         checked(libc::c_long::from(libc::setsid()))?;
+        // A wrapper that is killed leaves no program behind.
+        checked(libc::c_long::from(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0)))?;
         libc::umask(0o077);
         let first = 3_usize;
         checked(libc::syscall(
