@@ -59,6 +59,15 @@ fn checked(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
+/// One heap for all threads: a session's many short threads would each leave a part of one behind. Without it more memory is used.
+pub(crate) fn share_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: a call on two integers, before the session has started a thread.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// Landlock's ABI; `None` when the kernel has no Landlock, has it switched off, or a filter forbids it.
 pub(super) fn landlock_abi() -> Option<u32> {
     // SAFETY: with this flag the kernel reads neither pointer nor size; both are the documented null and 0.
