@@ -195,7 +195,7 @@ counter_examples = ["play other 1"]
 fn with_wrapper(idle_seconds: u32) -> (Sshd, Setup) {
     let program = env!("CARGO_BIN_EXE_mcp-linux-infra");
     // $PPID of the played program is the wrapper.
-    let play = "#!/bin/sh\ncase $1 in say) echo \"said $2\"; exit 7;; slow) exec sleep 60;; kill) kill -9 $PPID;; esac";
+    let play = "#!/bin/sh\ncase $1 in say) echo \"said $2\"; exit 7;; slow) echo $$ > \"${0%/usr/bin/play}/slow.$2\"; exec sleep 60;; kill) kill -9 $PPID;; esac";
     let script = format!(
         "umask 022; [ -d target ] || {{ mkdir -p target/etc/mcp-linux-infra/plugins.d target/usr/bin target/var/log
          cat > target/etc/mcp-linux-infra/plugins.d/play.toml <<'END'\n{PLUGIN}\nEND
@@ -219,6 +219,11 @@ fn sessions(log: &str) -> std::collections::BTreeSet<String> {
         .filter(|l| l.contains("line=\"play "))
         .map(|l| l.split("session=\"").nth(1).map_or("none", |rest| &rest[..12]).to_owned())
         .collect()
+}
+
+/// What a process was started with; nothing when it has ended.
+fn cmdline(pid: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default()
 }
 
 #[tokio::test]
@@ -248,8 +253,9 @@ async fn a_killed_session_fails_every_call_in_it_and_the_next_call_opens_another
         let setup = &setup;
         async move { setup.exec("a", &format!("play slow {i}")).await }
     }));
+    let pid = |i: u32| std::fs::read_to_string(sshd.path(&format!("target/slow.{i}"))).unwrap_or_default();
     let kill = async {
-        while wrapper_log(&sshd).matches("line=\"play slow").count() < 5 {
+        while !(0..5).all(|i| pid(i).ends_with('\n')) {
             tokio::task::yield_now().await;
         }
         setup.exec("a", "play kill 1").await
@@ -258,6 +264,12 @@ async fn a_killed_session_fails_every_call_in_it_and_the_next_call_opens_another
     for answer in slow.into_iter().chain([kill]) {
         assert!(matches!(answer, Err(SshError::Lost { .. })), "{answer:?}");
     }
+    let gone = async {
+        while (0..5).any(|i| cmdline(&pid(i)).contains("sleep")) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("its programs go with it");
     assert_eq!(setup.exec("a", "play say 2").await.unwrap().exit, Some(7));
     assert_eq!(sessions(&wrapper_log(&sshd)).len(), 2);
     assert_eq!(sshd.log().matches("Accepted publickey").count(), 1, "the connection is the same");

@@ -33,7 +33,9 @@ fn frame() -> impl Strategy<Value = Frame> {
 
 fn bytes_of(frames: &[Frame]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    frames.iter().for_each(|f| f.encode(&mut bytes).unwrap());
+    for frame in frames {
+        frame.encode(&mut bytes).unwrap();
+    }
     bytes
 }
 

@@ -14,7 +14,7 @@ mod perform;
 pub mod pra_exec;
 pub mod pra_run;
 mod programs;
-mod request;
+pub mod request;
 mod run;
 pub mod sandbox;
 mod syslog;

@@ -94,8 +94,11 @@ impl<'a> Sink<'a> {
     }
     /// Whether more may be read from the program: a peer that reads slowly slows the program down.
     fn has_room(&self) -> bool {
-        let most = if matches!(self, Self::Session { .. }) { 16 << 10 } else { 64 << 10 };
-        self.buffered() < most
+        match self {
+            // Many of them may wait at once: each holds one read and no more.
+            Self::Session { buffer, .. } => buffer.is_empty(),
+            Self::Peer { .. } | Self::Keep { .. } => self.buffered() < 64 << 10,
+        }
     }
     /// Hands over what the peer takes now; `false` when it has gone.
     fn flush(&mut self) -> bool {

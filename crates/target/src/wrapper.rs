@@ -40,6 +40,7 @@ pub fn main(paths: &Paths, invocation: &Invocation) -> u8 {
     let client = invocation.client.as_deref().and_then(|c| c.split(' ').next()).unwrap_or("unknown");
     let line = request::line(Paths::WRAPPER, &invocation.arguments, invocation.original.clone());
     if line.as_deref() == Ok(session::frame::WORD) {
+        crate::sandbox::share_heap();
         return channel::serve(paths, client, std::io::stdin().as_fd(), std::io::stdout().as_fd())
             .unwrap_or_else(|reason| refused(&reason));
     }

@@ -111,7 +111,7 @@ impl Played {
         let target =
             std::thread::spawn(move || target::channel::serve(&paths, "192.0.2.1", far.as_fd(), far.as_fd()));
         for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
-            set(&near, Some(Duration::from_secs(60))).unwrap();
+            set(&near, Some(Duration::from_mins(1))).unwrap();
         }
         Peer { stream: near, target, decoder: Decoder::default(), frames: Vec::new().into_iter() }
     }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use session::frame::{Ending, FIRST_CREDIT, Frame, MAX_PAYLOAD};
 
 /// Bytes of output that wait for the peer, of all requests together: more stays in the programs' pipes.
-const OUTBOX: usize = 256 << 10;
+const OUTBOX: usize = 128 << 10;
 /// The most bytes that may wait before nothing more is read from the peer.
 const FULL: usize = OUTBOX + (64 << 10);
 

@@ -22,6 +22,7 @@ use rustix::fs::FileType;
 use self::landlock::{EXECUTE, READ_DIR, READ_FILE, RESOLVE_UNIX, Ruleset, WRITE_FILE};
 use self::profiles::{Family, Row};
 use self::sys::Instruction;
+pub(crate) use self::sys::share_heap;
 
 /// What the running kernel offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
