@@ -2,7 +2,8 @@
 //! `cargo bench -p mcp-linux-infra --bench session`.
 //!
 //! Both ways run the same target code in the same run, turn by turn. The target is a played root, so nothing is confined, and its
-//! program is this package's own, which is larger than `mcp-wrapper`. Nothing is asserted: these are figures for a person to read.
+//! program is this package's own, which is larger than `mcp-wrapper`. With `MCP_WRAPPER=PLACE` it is that program instead, confined as on a
+//! host; it then needs a log service on `/dev/log`. Nothing is asserted: these are figures for a person to read.
 
 #![allow(
     clippy::expect_used,
@@ -22,7 +23,7 @@ use mcp_linux_infra::store::{Audit, Receipt, Store};
 use serde_json::json;
 use support::Sshd;
 
-const RUNS: usize = 200;
+const RUNS: usize = 100;
 const PARALLEL: usize = 64;
 const LINE: &str = "uptime";
 
@@ -52,10 +53,13 @@ impl Bench {
 
 #[tokio::main]
 async fn main() {
-    let program = env!("CARGO_BIN_EXE_mcp-linux-infra");
-    let sshd = Sshd::start(&format!(
-        "mkdir -p target/var/log target/etc; exec '{program}' demo-target reader \"$PWD/target\""
-    ));
+    let sshd = Sshd::start(&match std::env::var("MCP_WRAPPER") {
+        Ok(place) => format!("exec '{place}'"),
+        Err(_) => format!(
+            "mkdir -p target/var/log target/etc; exec '{}' demo-target reader \"$PWD/target\"",
+            env!("CARGO_BIN_EXE_mcp-linux-infra")
+        ),
+    });
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("c.toml");
     std::fs::write(&file, sshd.host_entry("a", Some(&sshd.public("host")), "reader")).expect("a file");
@@ -74,11 +78,11 @@ async fn main() {
     }
     row(&format!("`{LINE}`, one after another, {RUNS} runs"), one_shot, in_session);
     let (mut one_shot, mut in_session) = (Vec::new(), Vec::new());
-    for _ in 0..5 {
+    for _ in 0..3 {
         one_shot.push(bench.parallel(false).await);
         in_session.push(bench.parallel(true).await);
     }
-    row(&format!("{PARALLEL} at once, 5 runs, all of them"), one_shot, in_session);
+    row(&format!("{PARALLEL} at once, 3 runs, all of them"), one_shot, in_session);
 }
 
 fn row(what: &str, mut one_shot: Vec<Duration>, mut in_session: Vec<Duration>) {
