@@ -349,6 +349,7 @@ fn every_example_of_every_auto_form_says_what_it_says_plainly_and_changes_nothin
         not_here.len(),
     );
     println!("other than 0:\n  {}", nonzero.join("\n  "));
+    println!("differ:\n  {}", failed.join("\n  "));
     assert_eq!(rows.len() + not_here.len(), examples.len());
     let unforeseen: Vec<&String> =
         nonzero.iter().filter(|line| !FAILS.iter().any(|(start, _)| line.starts_with(start))).collect();
