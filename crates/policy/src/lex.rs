@@ -208,6 +208,17 @@ mod tests {
     }
 
     #[test]
+    fn an_assignment_is_a_name_an_equals_sign_and_anything() {
+        let refused = "an assignment before the command: there is no shell here at byte 0";
+        for line in ["A=b c", "_x1=", "a_B=1=2"] {
+            assert_eq!(lex(line).unwrap_err().to_string(), refused, "{line}");
+        }
+        for line in ["1a=b", "=b", "a-b=c", "ab"] {
+            assert!(lex(line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
     fn limits() {
         assert!(lex(&"a ".repeat(256)).is_ok());
         assert!(lex(&"a ".repeat(257)).is_err());
