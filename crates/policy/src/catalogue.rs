@@ -255,6 +255,7 @@ fn permitted(line: &str, plugin: &Plugin, command: &Command, form: &Form, fit: F
         access: command.access,
         reads: command.reads.clone(),
         helpers: command.helpers.clone(),
+        native: command.native.clone(),
     };
     Judgement {
         line: line.to_owned(),

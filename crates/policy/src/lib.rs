@@ -186,6 +186,8 @@ pub struct Permit {
     pub reads: Vec<String>,
     /// Absolute paths of programs that it starts.
     pub helpers: Vec<String>,
+    /// The target's own reader that does the same; a target that does not know it runs the program.
+    pub native: Option<String>,
 }
 
 /// Hex SHA-256.

@@ -12,6 +12,7 @@ mod paths;
 pub mod pra_exec;
 pub mod pra_run;
 mod programs;
+mod readers;
 mod request;
 mod run;
 pub mod sandbox;

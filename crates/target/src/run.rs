@@ -68,7 +68,7 @@ impl<'a> Sink<'a> {
             Self::Keep { text, .. } => String::from_utf8_lossy(text).into_owned(),
         }
     }
-    fn take(&mut self, bytes: &[u8]) {
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
         match self {
             Self::Peer { buffer, .. } => buffer.extend_from_slice(bytes),
             Self::Keep { text, limit } => {
@@ -77,15 +77,15 @@ impl<'a> Sink<'a> {
             }
         }
     }
-    fn pending(&self) -> bool {
+    pub(crate) fn pending(&self) -> bool {
         matches!(self, Self::Peer { buffer, .. } if !buffer.is_empty())
     }
     /// Whether more may be read from the program: a peer that reads slowly slows the program down.
-    fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         !matches!(self, Self::Peer { buffer, .. } if buffer.len() >= 64 << 10)
     }
     /// Hands over what the peer takes now; `false` when it has gone.
-    fn flush(&mut self) -> bool {
+    pub(crate) fn flush(&mut self) -> bool {
         let Self::Peer { fd, buffer } = self else { return true };
         while !buffer.is_empty() {
             match rustix::io::write(*fd, buffer) {
@@ -182,7 +182,7 @@ fn follow(
         pidfd_open(Pid::from_child(child), PidfdFlags::empty()).map_err(|e| format!("pidfd: {e}"))?;
     let mut stdout = Pipe::new(child.stdout.take())?;
     let mut stderr = Pipe::new(child.stderr.take())?;
-    let mut cap = Cap { bytes: program.bytes, lines: program.lines };
+    let mut cap = Cap::new(program.bytes, program.lines);
     let mut chunk = [0_u8; 16 << 10];
     let mut errors = ERRORS;
     let mut cut = false;
@@ -261,7 +261,7 @@ fn wait(left: Duration, exited: &impl AsFd, ended: bool, streams: [(Option<Borro
     let _ = poll(&mut fds, time.as_ref());
 }
 
-fn peer_gone(sink: &Sink<'_>) -> bool {
+pub(crate) fn peer_gone(sink: &Sink<'_>) -> bool {
     let Sink::Peer { fd, .. } = sink else { return false };
     let mut fds = [PollFd::from_borrowed_fd(*fd, PollFlags::empty())];
     let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -269,14 +269,17 @@ fn peer_gone(sink: &Sink<'_>) -> bool {
 }
 
 /// What stdout may still give.
-struct Cap {
+pub(crate) struct Cap {
     bytes: u64,
     lines: u64,
 }
 
 impl Cap {
+    pub(crate) fn new(bytes: u64, lines: u64) -> Self {
+        Self { bytes, lines }
+    }
     /// How many of these bytes are within the caps.
-    fn admit(&mut self, bytes: &[u8]) -> usize {
+    pub(crate) fn admit(&mut self, bytes: &[u8]) -> usize {
         let mut kept = usize::try_from(self.bytes).unwrap_or(usize::MAX).min(bytes.len());
         for (index, byte) in bytes[..kept].iter().enumerate() {
             if self.lines == 0 {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use policy::{Level, Permit};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
+use crate::readers::{self, Reader};
 use crate::run::{End, Program, Sink, run};
 use crate::sandbox::{Kernel, Sandbox};
 use crate::syslog;
@@ -91,14 +92,33 @@ impl<'a> Request<'a> {
             return Err(judged.reason);
         };
         let operands = confine::open_all(self.paths, &permit.argv, &permit.paths)?;
-        let program = programs::first(self.paths, &permit.program)?;
-        let sandbox = confinement(self.paths, config.sandbox, &permit, &program, operands)?;
+        let confined = |operands| {
+            let program = programs::first(self.paths, &permit.program)?;
+            let sandbox = confinement(self.paths, config.sandbox, &permit, &program, operands)?;
+            Ok::<_, String>((program, sandbox))
+        };
+        let reader = reader(self.paths, config.sandbox, &permit)?;
+        // A reader needs no program, unless it hands the line back.
+        let (ready, operands) = match reader {
+            Some(_) => (None, operands),
+            None => (Some(confined(operands)?), Vec::new()),
+        };
         // No record, no run.
         let form = judged.form.unwrap_or_default();
         self.log(false, &[("verdict", "auto"), ("form", &form), ("line", &line)])
             .map_err(|e| format!("no log record could be written: {e}"))?;
         let started = Instant::now();
-        let end = Self::forward(&program, &permit, &sandbox)?;
+        let read = match reader {
+            Some((reader, kernel)) => to_peer(|out, err| reader.run(kernel, &permit, out, err))?,
+            None => None,
+        };
+        let end = match read {
+            Some(end) => end,
+            None => {
+                let (program, sandbox) = ready.map_or_else(|| confined(operands), Ok)?;
+                Self::forward(&program, &permit, &sandbox)?
+            }
+        };
         let status = Self::status(end, &permit);
         let (exit, ms) = (status.to_string(), started.elapsed().as_millis().to_string());
         let _ = self.log(false, &[("exit", &exit), ("end", &format!("{end:?}")), ("ms", &ms)]);
@@ -114,12 +134,6 @@ impl<'a> Request<'a> {
     }
 
     fn forward(program: &Path, permit: &Permit, sandbox: &Sandbox) -> Result<End, String> {
-        let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
-        for fd in [stdout.as_fd(), stderr.as_fd()] {
-            // A peer that does not read must not keep the deadline from being seen.
-            let flags = fcntl_getfl(fd).map_err(|e| e.to_string())?;
-            fcntl_setfl(fd, flags | OFlags::NONBLOCK).map_err(|e| e.to_string())?;
-        }
         let program = Program {
             path: program,
             argv: &permit.argv,
@@ -129,12 +143,7 @@ impl<'a> Request<'a> {
             bytes: permit.limits.bytes,
             lines: permit.limits.lines,
         };
-        let end = run(&program, &mut Sink::peer(stdout.as_fd()), &mut Sink::peer(stderr.as_fd()));
-        for fd in [stdout.as_fd(), stderr.as_fd()] {
-            let flags = fcntl_getfl(fd).map_err(|e| e.to_string())?;
-            fcntl_setfl(fd, flags - OFlags::NONBLOCK).map_err(|e| e.to_string())?;
-        }
-        end
+        to_peer(|out, err| run(&program, out, err))
     }
 
     fn status(end: End, permit: &Permit) -> u8 {
@@ -154,6 +163,37 @@ impl<'a> Request<'a> {
             End::Gone => EXIT_TIME,
         }
     }
+}
+
+/// Runs something whose output goes to the peer.
+fn to_peer<T>(work: impl FnOnce(&mut Sink<'_>, &mut Sink<'_>) -> Result<T, String>) -> Result<T, String> {
+    let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+    for fd in [stdout.as_fd(), stderr.as_fd()] {
+        // A peer that does not read must not keep the deadline from being seen.
+        let flags = fcntl_getfl(fd).map_err(|e| e.to_string())?;
+        fcntl_setfl(fd, flags | OFlags::NONBLOCK).map_err(|e| e.to_string())?;
+    }
+    let result = work(&mut Sink::peer(stdout.as_fd()), &mut Sink::peer(stderr.as_fd()));
+    for fd in [stdout.as_fd(), stderr.as_fd()] {
+        let flags = fcntl_getfl(fd).map_err(|e| e.to_string())?;
+        fcntl_setfl(fd, flags - OFlags::NONBLOCK).map_err(|e| e.to_string())?;
+    }
+    result
+}
+
+/// The reader that serves a line in its sandbox, and what the kernel offers for that. A kernel that lacks something is left to
+/// [`confinement`], unless root has said that it does not matter.
+fn reader(
+    paths: &Paths,
+    wish: config::Sandbox,
+    permit: &Permit,
+) -> Result<Option<(Reader, Option<Kernel>)>, String> {
+    let kernel = paths.system.then(Kernel::running);
+    let lacking = kernel.is_some_and(|kernel| kernel.lacks().is_some());
+    if lacking && wish == config::Sandbox::Enforce {
+        return Ok(None);
+    }
+    Ok(readers::of(paths, permit)?.map(|reader| (reader, kernel)))
 }
 
 /// The sandbox of one line. What the kernel cannot do is refused, unless root has said otherwise.
