@@ -38,7 +38,8 @@ fn letters() -> Result<String, Box<dyn std::error::Error>> {
     let mut names = vec![Script::Latin.full_name()];
     let mut runs: Vec<(u32, u32, usize)> = Vec::new();
     for c in '\u{80}'..=char::MAX {
-        let Some(its) = script(c).map(|s| s.full_name()) else { continue };
+        let Some(its) = script(c) else { continue };
+        let its = its.full_name();
         let number = names.iter().position(|n| *n == its).unwrap_or(names.len());
         if number == names.len() {
             names.push(its);

@@ -40,7 +40,9 @@ pub(crate) fn open_each(
         if let Ok(object) = &object
             && object.is_foreign_link()
         {
-            return Err(format!("{word:?} is a hard link to another owner's file that not everybody may read"));
+            return Err(format!(
+                "{word:?} is a hard link to another owner's file that not everybody may read"
+            ));
         }
         found.push(object.map(|object| object.itself));
     }
@@ -160,7 +162,10 @@ mod tests {
             (service, 0o755, victim, 0o640, 1, false),
         ] {
             let found = is_foreign_link(&like("a", file, mode, links), &like(".", folder, folder_mode, 2));
-            assert_eq!(found, foreign, "folder of {folder} {folder_mode:o}, file of {file} {mode:o}, {links}");
+            assert_eq!(
+                found, foreign,
+                "folder of {folder} {folder_mode:o}, file of {file} {mode:o}, {links}"
+            );
         }
     }
 

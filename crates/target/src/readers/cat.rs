@@ -37,9 +37,15 @@ pub(super) fn run(options: &Options, inputs: Vec<Input>, io: &mut Io) -> Result<
     let as_it_is = *options == Options::default();
     let mut chunk = vec![0; 32 << 10];
     for mut input in inputs {
-        let result = copy(&mut input, io, &mut chunk, |bytes, io| {
-            if as_it_is { io.write(bytes) } else { page.print(bytes, io) }
-        })?;
+        let result =
+            copy(
+                &mut input,
+                io,
+                &mut chunk,
+                |bytes, io| {
+                    if as_it_is { io.write(bytes) } else { page.print(bytes, io) }
+                },
+            )?;
         if let Err(message) = result {
             status = 1;
             io.complain(&format!("{}: {message}", input.name))?;
@@ -98,7 +104,11 @@ impl Page<'_> {
                 self.line += 1;
                 io.write(format!("{:6}\t", self.line).as_bytes())?;
             }
-            if self.options.show_all { show(text, io)? } else { io.write(text)? }
+            if self.options.show_all {
+                show(text, io)?
+            } else {
+                io.write(text)?
+            }
             if ends {
                 io.write(if self.options.show_all { b"$\n" } else { b"\n" })?;
             }

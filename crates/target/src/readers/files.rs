@@ -1,7 +1,7 @@
 //! The files of a line, opened before anything of them is read.
 
 use std::fs::File;
-use std::os::fd::{AsRawFd, BorrowedFd, AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -90,7 +90,12 @@ impl Title {
     }
 }
 
-fn one(amount: Amount, input: &mut Input, title: &mut Title, io: &mut Io) -> Result<Result<(), String>, Stop> {
+fn one(
+    amount: Amount,
+    input: &mut Input,
+    title: &mut Title,
+    io: &mut Io,
+) -> Result<Result<(), String>, Stop> {
     let name = &input.name;
     let opened = match &mut input.found {
         Found::Error(e) => return Ok(Err(format!("cannot open '{name}' for reading: {}", words(e)))),

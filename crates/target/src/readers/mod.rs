@@ -61,18 +61,24 @@ pub(crate) fn of(paths: &Paths, permit: &Permit) -> Result<Option<Reader>, Strin
         _ => return Ok(None),
     };
     let Some(kind) = kind else {
-        return if alone { Err(format!("{name} does not serve these arguments: see READERS.md")) } else { Ok(None) };
+        return if alone {
+            Err(format!("{name} does not serve these arguments: see READERS.md"))
+        } else {
+            Ok(None)
+        };
     };
     let words = permit.paths.iter().filter_map(|operand| permit.argv.get(operand.index));
     // The program would quote another one in its messages, and of itself /proc/self says something else.
     let plain = |word: &String| {
-        !word.starts_with("/proc/self/") && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+,@%".contains(&b))
+        !word.starts_with("/proc/self/")
+            && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+,@%".contains(&b))
     };
     if !alone && !words.clone().all(plain) {
         return Ok(None);
     }
     let objects = confine::open_each(paths, &permit.argv, &permit.paths)?;
-    let inputs = words.zip(objects).map(|(word, object)| Input::open(word, object)).collect::<Option<Vec<_>>>();
+    let inputs =
+        words.zip(objects).map(|(word, object)| Input::open(word, object)).collect::<Option<Vec<_>>>();
     match inputs {
         Some(inputs) => Ok(Some(Reader { name, kind, alone, inputs })),
         None if alone => Err(format!("{name} reads regular files only")),

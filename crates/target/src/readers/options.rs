@@ -76,7 +76,8 @@ mod tests {
     #[test]
     fn clusters_values_and_the_end() {
         let known = [flag('v', &["verbose"]), value('n', &["lines"]), flag('q', &["quiet", "silent"])];
-        let said = parse(&known, &["-vn5", "/a", "--lines=6", "--silent", "-n", "7", "--lines", "8", "--", "-v"]);
+        let said =
+            parse(&known, &["-vn5", "/a", "--lines=6", "--silent", "-n", "7", "--lines", "8", "--", "-v"]);
         let options = vec![('v', ""), ('n', "5"), ('n', "6"), ('q', ""), ('n', "7"), ('n', "8")];
         // A long name stands for its letter.
         assert_eq!(said.unwrap(), Parsed { options, operands: vec!["/a", "-v"] });

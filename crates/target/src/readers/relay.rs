@@ -76,14 +76,21 @@ fn start(reader: Reader, kernel: Option<Kernel>) -> Result<Work, String> {
         }
         reader.work(&mut io)
     };
-    let thread = std::thread::Builder::new().stack_size(STACK).spawn(work).map_err(|e| format!("thread: {e}"))?;
+    let thread =
+        std::thread::Builder::new().stack_size(STACK).spawn(work).map_err(|e| format!("thread: {e}"))?;
     let end = |fd: OwnedFd| Some(File::from(fd));
     Ok(Work { thread, stop, pipes: [end(out_read), end(err_read)] })
 }
 
 impl Work {
     /// Hands on what comes, until both pipes end (`None`) or something ends the work before.
-    fn follow(&mut self, deadline: Instant, cap: &mut Cap, out: &mut Sink<'_>, err: &mut Sink<'_>) -> Option<End> {
+    fn follow(
+        &mut self,
+        deadline: Instant,
+        cap: &mut Cap,
+        out: &mut Sink<'_>,
+        err: &mut Sink<'_>,
+    ) -> Option<End> {
         let mut chunk = [0_u8; 16 << 10];
         let mut cut = false;
         loop {

@@ -54,6 +54,10 @@ pub(super) fn parse(arguments: &[&str]) -> Option<Options> {
 }
 
 pub(super) fn run(options: &Options, inputs: Vec<Input>, io: &mut Io) -> Result<u8, Stop> {
+    // Of a folder the program's words depend on the options.
+    if inputs.iter().any(|input| matches!(input.found, Found::Folder)) {
+        io.decline()?;
+    }
     let mut title = Title { shown: options.names.shown(inputs.len()), first: true };
     let mut status = 0;
     for mut input in inputs {
@@ -213,7 +217,9 @@ fn keep(source: &mut Source) -> std::io::Result<Vec<u8>> {
     loop {
         match source.read(&mut chunk)? {
             0 => return Ok(whole),
-            size if whole.len() + size > KEPT => return Err(std::io::Error::other("too much without a size")),
+            size if whole.len() + size > KEPT => {
+                return Err(std::io::Error::other("too much without a size"));
+            }
             size => whole.extend_from_slice(&chunk[..size]),
         }
     }

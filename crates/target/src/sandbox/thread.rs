@@ -98,7 +98,11 @@ mod tests {
     use super::*;
 
     /// What a thread can do once it is inside.
-    fn inside<T: Send>(read: &[BorrowedFd<'_>], written: &[BorrowedFd<'_>], work: impl FnOnce() -> T + Send) -> T {
+    fn inside<T: Send>(
+        read: &[BorrowedFd<'_>],
+        written: &[BorrowedFd<'_>],
+        work: impl FnOnce() -> T + Send,
+    ) -> T {
         let kernel = Kernel::running();
         assert!(kernel.lacks().is_none(), "this test needs Landlock and seccomp: {kernel:?}");
         let sandbox = ThreadSandbox::prepare(kernel, read, written).unwrap();

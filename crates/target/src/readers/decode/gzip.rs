@@ -48,7 +48,11 @@ impl Gzip {
                     match done.status {
                         Ok(MZStatus::StreamEnd) => self.trailer(bytes)?,
                         Ok(_) | Err(MZError::Buf) if done.bytes_consumed + made.len() == 0 => {
-                            return Err(if at_end { cut_short() } else { corrupt("the gzip data is damaged") });
+                            return Err(if at_end {
+                                cut_short()
+                            } else {
+                                corrupt("the gzip data is damaged")
+                            });
                         }
                         Ok(_) | Err(MZError::Buf) => {}
                         Err(_) => return Err(corrupt("the gzip data is damaged")),

@@ -38,7 +38,10 @@ impl Xz {
                 }
                 Err(XzError::DictionaryTooLarge(size)) => {
                     let most = WINDOW >> 20;
-                    return Err(corrupt(&format!("the xz data needs {} MiB of memory, more than {most}", size >> 20)));
+                    return Err(corrupt(&format!(
+                        "the xz data needs {} MiB of memory, more than {most}",
+                        size >> 20
+                    )));
                 }
                 Err(_) => return Err(corrupt("the xz data is damaged")),
             };

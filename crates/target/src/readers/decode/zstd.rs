@@ -68,7 +68,10 @@ impl Zstd {
                 Ok(()) => Ok(true),
                 Err(FrameDecoderError::WindowSizeTooBig { requested, .. }) => {
                     let most = WINDOW >> 20;
-                    Err(corrupt(&format!("the zstd data needs {} MiB of memory, more than {most}", requested >> 20)))
+                    Err(corrupt(&format!(
+                        "the zstd data needs {} MiB of memory, more than {most}",
+                        requested >> 20
+                    )))
                 }
                 Err(_) => Err(corrupt("the zstd data is damaged")),
             };

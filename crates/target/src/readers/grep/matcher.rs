@@ -33,8 +33,14 @@ pub(super) struct Matcher {
 
 enum Pattern {
     /// With `fold` in lower case.
-    Text { text: Vec<u8>, finder: Finder<'static> },
-    Regex { regex: Regex, required: Finder<'static> },
+    Text {
+        text: Vec<u8>,
+        finder: Finder<'static>,
+    },
+    Regex {
+        regex: Regex,
+        required: Finder<'static>,
+    },
 }
 
 /// The most memory of one compiled pattern, in bytes.
@@ -109,7 +115,8 @@ impl Matcher {
                     all.filter(|(start, end)| start < end && *start >= from).take(1).next()
                 }
             };
-            let better = |(start, end): (usize, usize)| best.is_none_or(|(s, e)| start < s || (start == s && end > e));
+            let better =
+                |(start, end): (usize, usize)| best.is_none_or(|(s, e)| start < s || (start == s && end > e));
             best = found.filter(|(start, end)| start < end).filter(|f| better(*f)).or(best);
         }
         best
@@ -148,6 +155,7 @@ fn regex(translated: &Translated, asked: Asked) -> Option<Pattern> {
     if asked.word && !asked.line && (translated.anchored || build(&format!("^(?:{inner})$"))?.is_match("")) {
         return None;
     }
-    let required = if asked.fold { translated.required.to_ascii_lowercase() } else { translated.required.clone() };
+    let required =
+        if asked.fold { translated.required.to_ascii_lowercase() } else { translated.required.clone() };
     Some(Pattern::Regex { regex: build(&source)?, required: Finder::new(required.as_bytes()).into_owned() })
 }

@@ -111,6 +111,10 @@ pub(super) fn parse(arguments: &[&str]) -> Option<Options> {
     let surrounded = flags.before.is_some() || flags.after.is_some();
     // Rare together, and each with rules of its own.
     let odd = (surrounded && (flags.only || flags.most.is_some())) || (flags.count && flags.list.is_some());
+    // The program does not even look.
+    if flags.invert && patterns.contains(&"") {
+        return None;
+    }
     asked.places = flags.only && !flags.invert;
     let matcher = Matcher::new(&patterns, syntax, asked)?;
     (!odd).then_some(Options { matcher, flags })
@@ -160,7 +164,11 @@ fn examine(options: &Options, input: &mut Input, io: &Io) -> Result<(), Stop> {
     let Ok(seen) = survey(&mut opened.source(&io.stop)) else { return Ok(()) };
     let kept = options.flags.before.unwrap_or(0) + 1;
     let known = seen.text && (seen.ascii || !options.matcher.ascii_only);
-    if known && seen.longest.saturating_mul(kept) <= KEPT && seen.longest <= LONGEST { Ok(()) } else { io.decline() }
+    if known && seen.longest.saturating_mul(kept) <= KEPT && seen.longest <= LONGEST {
+        Ok(())
+    } else {
+        io.decline()
+    }
 }
 
 /// The most bytes of lines in front of a match that are kept.
@@ -260,7 +268,15 @@ impl Search<'_> {
         }
     }
 
-    fn print(&mut self, name: &str, number: u64, offset: u64, text: &[u8], mark: u8, io: &mut Io) -> Result<(), Stop> {
+    fn print(
+        &mut self,
+        name: &str,
+        number: u64,
+        offset: u64,
+        text: &[u8],
+        mark: u8,
+        io: &mut Io,
+    ) -> Result<(), Stop> {
         self.used = true;
         if self.named {
             io.write(name.as_bytes())?;
@@ -277,7 +293,14 @@ impl Search<'_> {
         io.write(b"\n")
     }
 
-    fn matches(&mut self, name: &str, number: u64, offset: u64, line: &[u8], io: &mut Io) -> Result<(), Stop> {
+    fn matches(
+        &mut self,
+        name: &str,
+        number: u64,
+        offset: u64,
+        line: &[u8],
+        io: &mut Io,
+    ) -> Result<(), Stop> {
         let mut from = 0;
         while !self.options.flags.invert
             && let Some((start, end)) = self.options.matcher.find(line, from)

@@ -78,10 +78,16 @@ impl Lexer<'_> {
                 ('^', true) => Token::Anchor("^"),
                 ('^', false) if self.at_start() => Token::Anchor("^"),
                 ('$', true) => Token::Anchor("$"),
-                ('$', false) if self.left.is_empty() || self.left.starts_with("\\)") || self.left.starts_with("\\|") => {
+                ('$', false)
+                    if self.left.is_empty()
+                        || self.left.starts_with("\\)")
+                        || self.left.starts_with("\\|") =>
+                {
                     Token::Anchor("$")
                 }
-                ('*', false) if self.at_start() || self.tokens.last() == Some(&Token::Anchor("^")) => Token::Char('*'),
+                ('*', false) if self.at_start() || self.tokens.last() == Some(&Token::Anchor("^")) => {
+                    Token::Char('*')
+                }
                 ('*', _) => self.repeat(0, None)?,
                 ('+', true) => self.repeat(1, None)?,
                 ('?', true) => self.repeat(0, Some(1))?,
@@ -290,7 +296,9 @@ fn longest(tokens: &[Token]) -> bool {
     tokens.iter().enumerate().all(|(at, token)| match token {
         Token::Char(_) | Token::Class(_) => true,
         Token::Anchor(anchor) => (*anchor == "^" && at == 0) || (*anchor == "$" && at + 1 == end),
-        Token::Repeat(..) => at + 1 == end && !matches!(tokens.get(at.wrapping_sub(1)), Some(Token::Repeat(..))),
+        Token::Repeat(..) => {
+            at + 1 == end && !matches!(tokens.get(at.wrapping_sub(1)), Some(Token::Repeat(..)))
+        }
         Token::Open | Token::Close | Token::Alternative => false,
     })
 }
@@ -302,10 +310,31 @@ mod tests {
     #[test]
     fn what_means_something_else_is_not_translated() {
         for (pattern, extended) in [
-            ("\\(a\\)\\1", false), ("a\\d", false), ("a\\/b", true), ("[[.a.]]", false), ("[[=a=]]", false), ("[:alpha:]", false),
-            ("[[:nothing:]]", false), ("[z-a]", false), ("[a", false), ("\\(a", false), ("a\\)", false), ("(a", true), ("a)", true),
-            ("*a", true), ("a|*b", true), ("a{x", true), ("a{2,1}", true), ("a{1000}", true), ("a{,3}", true), ("\\{1\\}", false),
-            ("a\\", false), ("^*", true), ("\\b*", false), ("a\\`", false), ("a\\B", false),
+            ("\\(a\\)\\1", false),
+            ("a\\d", false),
+            ("a\\/b", true),
+            ("[[.a.]]", false),
+            ("[[=a=]]", false),
+            ("[:alpha:]", false),
+            ("[[:nothing:]]", false),
+            ("[z-a]", false),
+            ("[a", false),
+            ("\\(a", false),
+            ("a\\)", false),
+            ("(a", true),
+            ("a)", true),
+            ("*a", true),
+            ("a|*b", true),
+            ("a{x", true),
+            ("a{2,1}", true),
+            ("a{1000}", true),
+            ("a{,3}", true),
+            ("\\{1\\}", false),
+            ("a\\", false),
+            ("^*", true),
+            ("\\b*", false),
+            ("a\\`", false),
+            ("a\\B", false),
         ] {
             assert_eq!(translate(pattern, extended), None, "{pattern}");
         }
