@@ -1,5 +1,10 @@
 //! Collects the catalogue's files, so that a new plugin or action is one file and nothing else; and makes the table of the
 //! letters that an operand may hold, so that the programs carry the table and not the libraries it is from.
+//!
+//! With `MCP_COMPACT_CATALOGUE=1` (`scripts/build-target.sh`) the plugins' texts are shortened; their digests stay those of the files.
+
+#[path = "src/compact.rs"]
+mod compact;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,10 +16,12 @@ use unicode_script::{Script, UnicodeScript};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../catalogue").canonicalize()?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    println!("cargo::rerun-if-env-changed=MCP_COMPACT_CATALOGUE");
+    let short = std::env::var("MCP_COMPACT_CATALOGUE").is_ok_and(|value| value == "1");
     for (folder, name) in [("plugins", "PLUGINS"), ("actions", "ACTIONS")] {
         let dir = root.join(folder);
         println!("cargo::rerun-if-changed={}", dir.display());
-        std::fs::write(out.join(format!("{folder}.rs")), table(&dir, name)?)?;
+        std::fs::write(out.join(format!("{folder}.rs")), table(&dir, name, short && name == "PLUGINS")?)?;
     }
     std::fs::write(out.join("letters.rs"), letters()?)?;
     Ok(())
@@ -57,18 +64,22 @@ fn letters() -> Result<String, Box<dyn std::error::Error>> {
     Ok(code)
 }
 
-/// A constant with the name and text of each TOML file, in the order of their names.
-fn table(dir: &Path, name: &str) -> Result<String, Box<dyn std::error::Error>> {
+/// A constant with the name, text and SHA-256 of each TOML file, in the order of their names.
+fn table(dir: &Path, name: &str, short: bool) -> Result<String, Box<dyn std::error::Error>> {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(dir)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
     files.retain(|f| f.extension().is_some_and(|x| x == "toml"));
     files.sort();
-    let mut code = format!("const {name}: &[(&str, &str)] = &[\n");
+    let mut code = format!("const {name}: &[(&str, &str, &str)] = &[\n");
     for file in files {
         println!("cargo::rerun-if-changed={}", file.display());
-        let short = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let file_name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // The text itself, not a path: the same source in another folder gives the same program.
-        writeln!(code, "    ({short:?}, {:?}),", std::fs::read_to_string(&file)?)?;
+        let text = std::fs::read_to_string(&file)?;
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        let hex = digest.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        let text = if short { compact::compact(&text) } else { text };
+        writeln!(code, "    ({file_name:?}, {text:?}, {hex:?}),")?;
     }
     code.push_str("];\n");
     Ok(code)

@@ -22,6 +22,21 @@ pub struct Nearest<'a> {
     pub cause: String,
 }
 
+/// A plugin file.
+struct Source {
+    file: String,
+    text: String,
+    /// SHA-256 of the file; the text may be a shorter one that judges alike.
+    digest: String,
+}
+
+impl Source {
+    fn new((file, text): (String, String)) -> Self {
+        let digest = sha256_hex(&[text.as_bytes()]);
+        Self { file, text, digest }
+    }
+}
+
 /// The policy: every plugin that is in force.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
@@ -46,8 +61,12 @@ impl Catalogue {
     /// The first wrong file, with its line. A plugin may add forms to a command that another one lists; a `blocked` form
     /// beats every other. Two plugins cannot have the same name.
     pub fn with_plugins(files: impl IntoIterator<Item = (String, String)>) -> Result<Self, PluginError> {
-        let builtin = PLUGINS.iter().map(|(name, text)| (format!("builtin/{name}"), (*text).to_owned()));
-        Self::of(builtin.chain(files))
+        let builtin = PLUGINS.iter().map(|(name, text, digest)| Source {
+            file: format!("builtin/{name}"),
+            text: (*text).to_owned(),
+            digest: (*digest).to_owned(),
+        });
+        Self::of_sources(builtin.chain(files.into_iter().map(Source::new)))
     }
 
     /// These plugins alone, without the built-in ones: to judge a plugin by itself.
@@ -55,9 +74,13 @@ impl Catalogue {
     /// # Errors
     /// As [`Self::with_plugins`].
     pub fn of(files: impl IntoIterator<Item = (String, String)>) -> Result<Self, PluginError> {
-        let sources: Vec<(String, String)> = files.into_iter().collect();
+        Self::of_sources(files.into_iter().map(Source::new))
+    }
+
+    fn of_sources(sources: impl Iterator<Item = Source>) -> Result<Self, PluginError> {
+        let sources: Vec<Source> = sources.collect();
         let mut plugins: Vec<Plugin> = Vec::new();
-        for (file, text) in &sources {
+        for Source { file, text, .. } in &sources {
             let plugin = Plugin::parse(file, text)?;
             if let Some(other) = plugins.iter().find(|p| p.name == plugin.name) {
                 let cause = format!("the plugin {} is defined in {} already", plugin.name, other.file);
@@ -68,15 +91,11 @@ impl Catalogue {
         // Where a file lies differs between server and target; its name and bytes do not.
         let mut named: Vec<(&str, &str)> = sources
             .iter()
-            .map(|(file, text)| (file.rsplit('/').next().unwrap_or(file), text.as_str()))
+            .map(|source| (source.file.rsplit('/').next().unwrap_or(&source.file), source.digest.as_str()))
             .collect();
         named.sort_unstable();
-        let mut parts: Vec<Vec<u8>> = Vec::new();
-        for (name, text) in named {
-            parts.push(format!("{name}\n{}\n", text.len()).into_bytes());
-            parts.push(text.as_bytes().to_vec());
-        }
-        let digest = sha256_hex(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let listed: String = named.iter().map(|(name, digest)| format!("{name}\n{digest}\n")).collect();
+        let digest = sha256_hex(&[listed.as_bytes()]);
         let mut index: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
         for (p, plugin) in plugins.iter().enumerate() {
             for (c, command) in plugin.commands.iter().enumerate() {
@@ -86,7 +105,7 @@ impl Catalogue {
         Ok(Self { plugins, names: index, digest })
     }
 
-    /// SHA-256 over names and bytes of all plugin files: equal digests, equal verdicts.
+    /// SHA-256 over the names and SHA-256s of all plugin files: equal digests, equal verdicts.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -283,5 +302,36 @@ fn blocked(line: &str, risk: Risk, plugin: Option<&Plugin>, reason: String) -> J
         account: Account::Reader,
         reason,
         permit: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compact::compact;
+
+    #[test]
+    fn the_compact_catalogue_judges_as_the_whole_one_does() {
+        let whole = Catalogue::builtin().unwrap();
+        let files = PLUGINS.iter().map(|(name, text, _)| ((*name).to_owned(), compact(text)));
+        let short = Catalogue::of(files.clone()).unwrap();
+        let mut judged = 0;
+        for form in whole.plugins().iter().flat_map(|p| &p.commands).flat_map(|c| &c.forms) {
+            for line in form.examples.iter().chain(&form.counter_examples) {
+                assert_eq!(whole.judge(line), short.judge(line), "{line}");
+                judged += 1;
+            }
+        }
+        assert!(judged > 1000, "{judged}");
+        let long: usize = PLUGINS.iter().map(|p| p.1.len()).sum();
+        let brief: usize = files.map(|f| f.1.len()).sum();
+        assert!(brief < long * 2 / 3, "{brief} of {long} bytes");
+    }
+
+    #[test]
+    fn the_digest_is_that_of_the_files() {
+        let whole = Catalogue::builtin().unwrap();
+        let files = PLUGINS.iter().map(|(name, text, _)| ((*name).to_owned(), (*text).to_owned()));
+        assert_eq!(whole.digest(), Catalogue::of(files).unwrap().digest());
     }
 }

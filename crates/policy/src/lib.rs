@@ -5,6 +5,8 @@
 
 pub mod action;
 mod catalogue;
+#[cfg(test)]
+mod compact;
 mod form;
 pub mod lex;
 pub mod plugin;

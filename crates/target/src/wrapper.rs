@@ -112,12 +112,11 @@ impl<'a> Request<'a> {
             Some((reader, kernel)) => to_peer(|out, err| reader.run(kernel, &permit, out, err))?,
             None => None,
         };
-        let end = match read {
-            Some(end) => end,
-            None => {
-                let (program, sandbox) = ready.map_or_else(|| confined(operands), Ok)?;
-                Self::forward(&program, &permit, &sandbox)?
-            }
+        let end = if let Some(end) = read {
+            end
+        } else {
+            let (program, sandbox) = ready.map_or_else(|| confined(operands), Ok)?;
+            Self::forward(&program, &permit, &sandbox)?
         };
         let status = Self::status(end, &permit);
         let (exit, ms) = (status.to_string(), started.elapsed().as_millis().to_string());

@@ -5,6 +5,7 @@ use super::io::{Io, Stop, words};
 use super::options::{self, flag};
 
 #[derive(Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(super) struct Options {
     number: bool,
     number_nonblank: bool,
@@ -105,9 +106,9 @@ impl Page<'_> {
                 io.write(format!("{:6}\t", self.line).as_bytes())?;
             }
             if self.options.show_all {
-                show(text, io)?
+                show(text, io)?;
             } else {
-                io.write(text)?
+                io.write(text)?;
             }
             if ends {
                 io.write(if self.options.show_all { b"$\n" } else { b"\n" })?;

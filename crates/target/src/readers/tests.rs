@@ -26,7 +26,7 @@ struct Place {
 fn awkward() -> Vec<(&'static str, Vec<u8>)> {
     let mut long = vec![b'x'; 70_000];
     long.extend_from_slice(b" foo\nshort foo\n");
-    let log: String = (0..3000)
+    let lines: String = (0..3000)
         .map(|n| {
             format!(
                 "Nov {:2} host{} app[{n}]: {} took {} ms\n",
@@ -47,8 +47,8 @@ fn awkward() -> Vec<(&'static str, Vec<u8>)> {
         ("french", "échec foo\nFoo Échec\nkelvin \u{212a} \u{17f} foo\u{a0}bar\n".as_bytes().to_vec()),
         ("control", b"a\tb\rc\x0bd\x0ce \x01\x02 \x7f foo\r\nfoo_bar foo\r\n\x80foo\n".to_vec()),
         ("words", b"foo food foo-bar _foo foo_ (foo) Foo FOO ofoo\nafoob\nfoo\n  foo\nab aab abb a.b a*b a+b {ab} [ab]\n".to_vec()),
-        ("log", log.clone().into_bytes()),
-        ("big", log.repeat(20).into_bytes()),
+        ("log", lines.clone().into_bytes()),
+        ("big", lines.repeat(20).into_bytes()),
         ("long", long),
         ("page", vec![b'z'; 4096]),
         ("pages", b"0123456\n".repeat(8192)),
@@ -97,7 +97,7 @@ impl Place {
     }
 
     /// What the reader says; `None` when it leaves the line to the program.
-    fn native(&self, permit: &Permit) -> Option<Seen> {
+    fn native(permit: &Permit) -> Option<Seen> {
         let mut paths = Paths::beneath("/");
         paths.system = true;
         let reader = of(&paths, permit).unwrap()?;
@@ -128,7 +128,7 @@ impl Place {
     /// Whether the reader served the line; what it said is what the program says.
     fn same(&self, words: &[&str]) -> bool {
         let permit = self.permit(words[0], words);
-        let Some(ours) = self.native(&permit) else { return false };
+        let Some(ours) = Self::native(&permit) else { return false };
         let theirs = Self::program(&permit);
         if ours != theirs {
             let cut = |text: &str| text.chars().take(600).collect::<String>();
@@ -516,7 +516,7 @@ fn compressed_files_are_read_as_what_they_hold() {
                 ] {
                     let mut words: Vec<&str> = line.split(' ').collect();
                     words.push("@packed");
-                    let ours = place.native(&place.permit(words[0], &words)).unwrap();
+                    let ours = Place::native(&place.permit(words[0], &words)).unwrap();
                     words.pop();
                     words.push("@plain");
                     let theirs = Place::program(&place.permit(words[0], &words));
@@ -554,7 +554,7 @@ fn what_is_damaged_is_said_and_nothing_breaks() {
         let whole = std::fs::read_to_string(place.path("log")).unwrap();
         for cut in [7, packed.len() / 2, packed.len() - 1] {
             std::fs::write(place.path("packed"), &packed[..cut]).unwrap();
-            let said = place.native(&place.permit("zcat", &["zcat", "@packed"])).unwrap();
+            let said = Place::native(&place.permit("zcat", &["zcat", "@packed"])).unwrap();
             assert_eq!(said.end, End::Exit(1), "{by:?} {cut}: {}", said.err);
             assert!(whole.starts_with(&said.out) && said.err.starts_with("zcat: ") && said.err.len() < 200);
         }
@@ -563,7 +563,7 @@ fn what_is_damaged_is_said_and_nothing_breaks() {
             let mut damaged = packed.clone();
             damaged[at] ^= 0x55;
             std::fs::write(place.path("packed"), damaged).unwrap();
-            let said = place.native(&place.permit("zcat", &["zcat", "@packed"])).unwrap();
+            let said = Place::native(&place.permit("zcat", &["zcat", "@packed"])).unwrap();
             let checked = by[0] == "gzip" || (by[0] == "xz" && !by.contains(&"--check=none"));
             assert!(matches!(said.end, End::Exit(0 | 1)), "{by:?} {at}");
             assert!(
@@ -583,15 +583,15 @@ fn a_bomb_ends_at_the_caps() {
         std::fs::write(place.path("bomb"), compress(&place, "zeros", by)).unwrap();
         let mut permit = place.permit("zcat", &["zcat", "@bomb"]);
         permit.limits.bytes = 1 << 20;
-        let said = place.native(&permit).unwrap();
+        let said = Place::native(&permit).unwrap();
         assert_eq!((said.end, said.out.len()), (End::Output, 1 << 20), "{by:?}");
         // One line that never ends, and a search that finds no end.
-        let said = place.native(&place.permit("zgrep", &["zgrep", "x", "@bomb"])).unwrap();
+        let said = Place::native(&place.permit("zgrep", &["zgrep", "x", "@bomb"])).unwrap();
         assert!(said.end == End::Exit(2) && said.err.contains("a line is too long"), "{by:?}: {said:?}");
     }
     let mut permit = place.permit("tail", &["tail", "@bomb"]);
     permit.limits.seconds = 0;
-    assert_eq!(place.native(&permit).unwrap().end, End::Time);
+    assert_eq!(Place::native(&permit).unwrap().end, End::Time);
 }
 
 #[test]
@@ -604,7 +604,7 @@ fn a_window_that_is_too_large_is_refused() {
     .unwrap();
     for by in [&["xz", "-0c", "--lzma2=preset=0,dict=64MiB"][..], &["zstd", "-1qc", "--long=25"]] {
         std::fs::write(place.path("packed"), compress(&place, "noise", by)).unwrap();
-        let said = place.native(&place.permit("zcat", &["zcat", "@packed"])).unwrap();
+        let said = Place::native(&place.permit("zcat", &["zcat", "@packed"])).unwrap();
         assert!(said.end == End::Exit(1) && said.err.contains("MiB of memory"), "{by:?}: {}", said.err);
     }
 }

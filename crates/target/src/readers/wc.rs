@@ -143,17 +143,16 @@ struct Tally {
 impl Tally {
     fn look(&mut self, bytes: &[u8]) {
         for byte in bytes {
+            // What is no control character; of a longer character the first byte.
+            let begins = matches!(byte, 0x21..=0x7e | 0x80..);
             match byte {
                 b'\n' | b'\r' | 0x0c => self.end_line(),
                 b'\t' => self.column += 8 - self.column % 8,
                 b' ' => self.column += 1,
-                // What follows the first byte of a character.
-                0x80..0xc0 => {}
-                0x21..0x7f | 0xc0.. => self.column += 1,
-                _ => {}
+                0x80..=0xbf => {}
+                _ => self.column += u64::from(begins),
             }
             let separates = matches!(byte, b' ' | b'\t'..=b'\r');
-            let begins = matches!(byte, 0x21..0x7f | 0x80..);
             if begins && !self.in_word {
                 self.counts[WORDS] += 1;
             }

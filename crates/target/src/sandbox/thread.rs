@@ -124,7 +124,7 @@ mod tests {
         std::fs::write(dir.path().join("other"), "secret").unwrap();
         let (mut named, mut other) =
             (File::open(dir.path().join("named")).unwrap(), File::open(dir.path().join("other")).unwrap());
-        let (read, mut write) = std::io::pipe().unwrap();
+        let (read, mut write) = io::pipe().unwrap();
         let mut stray = File::create(dir.path().join("stray")).unwrap();
         let new = dir.path().join("new");
         let kernel = Kernel::running();
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn memory_can_be_had_but_not_executed() {
-        let (_read, write) = std::io::pipe().unwrap();
+        let (_read, write) = io::pipe().unwrap();
         let size = inside(&[], &[write.as_fd()], || {
             let much: Vec<u8> = vec![1; 32 << 20];
             much.iter().map(|b| usize::from(*b)).sum::<usize>()

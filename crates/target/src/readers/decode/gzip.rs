@@ -99,10 +99,9 @@ fn header(bytes: &mut Bytes) -> io::Result<()> {
 
 const TABLE: [u32; 256] = {
     let mut table = [0; 256];
-    let mut at = 0;
+    let (mut at, mut byte) = (0, 0_u32);
     while at < 256 {
-        // The index of the table is a byte.
-        let mut value = at as u32;
+        let mut value = byte;
         let mut bit = 0;
         while bit < 8 {
             value = if value & 1 == 1 { 0xedb8_8320 ^ (value >> 1) } else { value >> 1 };
@@ -110,6 +109,7 @@ const TABLE: [u32; 256] = {
         }
         table[at] = value;
         at += 1;
+        byte += 1;
     }
     table
 };

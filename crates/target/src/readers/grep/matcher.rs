@@ -15,6 +15,7 @@ pub(super) enum Syntax {
 
 /// What is asked of a match.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(super) struct Asked {
     pub(super) fold: bool,
     pub(super) word: bool,

@@ -21,6 +21,7 @@ enum List {
 }
 
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 struct Flags {
     invert: bool,
     numbers: bool,
