@@ -21,8 +21,11 @@ build() {
   local flags=(
     -C target-feature=+crt-static
     -C link-arg=-Wl,-z,pack-relative-relocs
-    # They end at a panic, so nothing is ever unwound.
+    # They end at a panic: nothing is ever unwound, and what only unwinding looks at is left out.
     -C force-unwind-tables=no
+    -C link-arg=-Wl,--no-eh-frame-hdr
+    # What many functions have in common stands once.
+    -C llvm-args=-enable-machine-outliner=always
     "--remap-path-prefix=$1=/src" "--remap-path-prefix=$home=/cargo"
   )
   (cd "$1" && MCP_COMPACT_CATALOGUE=1 RUSTFLAGS="${flags[*]}" CARGO_TARGET_DIR="$2" \

@@ -1,7 +1,8 @@
 //! Collects the catalogue's files, so that a new plugin or action is one file and nothing else; and makes the table of the
 //! letters that an operand may hold, so that the programs carry the table and not the libraries it is from.
 //!
-//! With `MCP_COMPACT_CATALOGUE=1` (`scripts/build-target.sh`) the plugins' texts are shortened; their digests stay those of the files.
+//! With `MCP_COMPACT_CATALOGUE=1` (`scripts/build-target.sh`) the plugins' texts are shortened and deflated; their digests stay
+//! those of the files.
 
 #[path = "src/compact.rs"]
 mod compact;
@@ -21,7 +22,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (folder, name) in [("plugins", "PLUGINS"), ("actions", "ACTIONS")] {
         let dir = root.join(folder);
         println!("cargo::rerun-if-changed={}", dir.display());
-        std::fs::write(out.join(format!("{folder}.rs")), table(&dir, name, short && name == "PLUGINS")?)?;
+        std::fs::write(
+            out.join(format!("{folder}.rs")),
+            if name == "PLUGINS" { plugins(&dir, short)? } else { table(&dir, name)? },
+        )?;
     }
     std::fs::write(out.join("letters.rs"), letters()?)?;
     Ok(())
@@ -64,22 +68,44 @@ fn letters() -> Result<String, Box<dyn std::error::Error>> {
     Ok(code)
 }
 
-/// A constant with the name, text and SHA-256 of each TOML file, in the order of their names.
-fn table(dir: &Path, name: &str, short: bool) -> Result<String, Box<dyn std::error::Error>> {
+/// The TOML files of a folder with their texts, in the order of their names.
+fn files(dir: &Path) -> Result<Vec<(String, String)>, Box<dyn std::error::Error>> {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(dir)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
     files.retain(|f| f.extension().is_some_and(|x| x == "toml"));
     files.sort();
-    let mut code = format!("const {name}: &[(&str, &str, &str)] = &[\n");
+    let mut found = Vec::new();
     for file in files {
         println!("cargo::rerun-if-changed={}", file.display());
-        let file_name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // The text itself, not a path: the same source in another folder gives the same program.
-        let text = std::fs::read_to_string(&file)?;
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        found.push((name, std::fs::read_to_string(&file)?));
+    }
+    Ok(found)
+}
+
+/// A constant with the name and text of each file. The text itself, not a path: the same source in another folder gives the same
+/// program.
+fn table(dir: &Path, name: &str) -> Result<String, Box<dyn std::error::Error>> {
+    let mut code = format!("const {name}: &[(&str, &str)] = &[\n");
+    for (file, text) in files(dir)? {
+        writeln!(code, "    ({file:?}, {text:?}),")?;
+    }
+    code.push_str("];\n");
+    Ok(code)
+}
+
+/// A constant with the name, bytes and SHA-256 of each plugin.
+fn plugins(dir: &Path, short: bool) -> Result<String, Box<dyn std::error::Error>> {
+    let mut code = format!("const DEFLATED: bool = {short};\nconst PLUGINS: &[(&str, &[u8], &str)] = &[\n");
+    for (file, text) in files(dir)? {
         let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
         let hex = digest.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-        let text = if short { compact::compact(&text) } else { text };
-        writeln!(code, "    ({file_name:?}, {text:?}, {hex:?}),")?;
+        let bytes = if short {
+            miniz_oxide::deflate::compress_to_vec(compact::compact(&text).as_bytes(), 10)
+        } else {
+            text.into_bytes()
+        };
+        writeln!(code, "    ({file:?}, b\"{}\", {hex:?}),", bytes.escape_ascii())?;
     }
     code.push_str("];\n");
     Ok(code)

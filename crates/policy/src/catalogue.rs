@@ -22,6 +22,19 @@ pub struct Nearest<'a> {
     pub cause: String,
 }
 
+/// The text of a built-in plugin.
+fn text(bytes: &[u8]) -> String {
+    /// In bytes, far more than any plugin has.
+    const MOST: usize = 1 << 20;
+    let bytes = if DEFLATED {
+        // Nothing is no plugin: it would be refused.
+        miniz_oxide::inflate::decompress_to_vec_with_limit(bytes, MOST).unwrap_or_default()
+    } else {
+        bytes.to_vec()
+    };
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
 /// A plugin file.
 struct Source {
     file: String,
@@ -61,9 +74,9 @@ impl Catalogue {
     /// The first wrong file, with its line. A plugin may add forms to a command that another one lists; a `blocked` form
     /// beats every other. Two plugins cannot have the same name.
     pub fn with_plugins(files: impl IntoIterator<Item = (String, String)>) -> Result<Self, PluginError> {
-        let builtin = PLUGINS.iter().map(|(name, text, digest)| Source {
+        let builtin = PLUGINS.iter().map(|(name, bytes, digest)| Source {
             file: format!("builtin/{name}"),
-            text: (*text).to_owned(),
+            text: text(bytes),
             digest: (*digest).to_owned(),
         });
         Self::of_sources(builtin.chain(files.into_iter().map(Source::new)))
@@ -313,7 +326,7 @@ mod tests {
     #[test]
     fn the_compact_catalogue_judges_as_the_whole_one_does() {
         let whole = Catalogue::builtin().unwrap();
-        let files = PLUGINS.iter().map(|(name, text, _)| ((*name).to_owned(), compact(text)));
+        let files = PLUGINS.iter().map(|(name, bytes, _)| ((*name).to_owned(), compact(&text(bytes))));
         let short = Catalogue::of(files.clone()).unwrap();
         let mut judged = 0;
         for form in whole.plugins().iter().flat_map(|p| &p.commands).flat_map(|c| &c.forms) {
@@ -323,7 +336,7 @@ mod tests {
             }
         }
         assert!(judged > 1000, "{judged}");
-        let long: usize = PLUGINS.iter().map(|p| p.1.len()).sum();
+        let long: usize = PLUGINS.iter().map(|p| text(p.1).len()).sum();
         let brief: usize = files.map(|f| f.1.len()).sum();
         assert!(brief < long * 2 / 3, "{brief} of {long} bytes");
     }
@@ -331,7 +344,7 @@ mod tests {
     #[test]
     fn the_digest_is_that_of_the_files() {
         let whole = Catalogue::builtin().unwrap();
-        let files = PLUGINS.iter().map(|(name, text, _)| ((*name).to_owned(), (*text).to_owned()));
+        let files = PLUGINS.iter().map(|(name, bytes, _)| ((*name).to_owned(), text(bytes)));
         assert_eq!(whole.digest(), Catalogue::of(files).unwrap().digest());
     }
 }

@@ -349,7 +349,7 @@ impl Actions {
     /// The first wrong file, with its line. Two actions cannot have the same name: what an approver knows under a name
     /// is one thing.
     pub fn with_files(files: impl IntoIterator<Item = (String, String)>) -> Result<Self, ActionError> {
-        let builtin = ACTIONS.iter().map(|(name, text, _)| (format!("builtin/{name}"), (*text).to_owned()));
+        let builtin = ACTIONS.iter().map(|(name, text)| (format!("builtin/{name}"), (*text).to_owned()));
         let mut list: Vec<Action> = Vec::new();
         for (file, text) in builtin.chain(files) {
             let action = Action::parse(&file, &text)?;
