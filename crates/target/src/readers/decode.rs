@@ -153,6 +153,3 @@ impl io::Read for Bytes {
         Ok(size)
     }
 }
-
-#[cfg(test)]
-mod tests;
