@@ -4,7 +4,7 @@
 # Exit 1 on a finding, whose reproducer is printed: run `fuzz.sh TARGET FILE` on it.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-targets=(lex judge plugin action statement envelope sshsig approvers)
+targets=(lex judge plugin action statement envelope sshsig approvers session original)
 wanted=${1:-all} amount=${2:-20}
 case " all ${targets[*]} " in
   *" $wanted "*) ;;
@@ -32,7 +32,7 @@ case $amount in *[!0-9]*|'') echo "fuzz.sh: $amount is neither a number of secon
 one() {
   local target=$1 log=$artifacts/$1.log
   local max=8300  # a bit more than the longest line
-  case $target in plugin|action) max=16384;; statement) max=16500;; envelope) max=66000;; approvers) max=32768;; esac
+  case $target in plugin|action) max=16384;; statement) max=16500;; envelope) max=66000;; session) max=70000;; approvers) max=32768;; esac
   FUZZ_SEEDS=$corpus "$bin/$target" 2>"$log" || { cat "$log"; return 1; }
   "$bin/$target" "$corpus/$target" -dict="$corpus/$target.dict" -max_len=$max -len_control=20 -timeout=10 \
     -rss_limit_mb=1024 -max_total_time="$amount" -print_final_stats=1 -artifact_prefix="$artifacts/$target-" >"$log" 2>&1

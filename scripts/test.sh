@@ -14,7 +14,10 @@ export CARGO_TERM_COLOR=never CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} 
 passed=0 failed=0 started=$SECONDS
 log=$(mktemp)
 finish() {
-  if [ $lab = 1 ]; then LAB_FAST=1 lab/down.sh >/dev/null 2>&1; fi
+  if [ $lab = 1 ]; then
+    lab/k8s-apiserver.sh down >/dev/null 2>&1
+    LAB_FAST=1 lab/down.sh >/dev/null 2>&1
+  fi
   rm -f "$log"
 }
 trap finish EXIT
@@ -42,7 +45,8 @@ tests() {
 # --- what the tests need ---
 install_tools() {
   local need=() c
-  for c in cc:build-essential ssh-keygen:openssh-client sshd:openssh-server sudo:sudo python3:python3 ip:iproute2 git:git; do
+  for c in cc:build-essential ssh-keygen:openssh-client sshd:openssh-server sudo:sudo python3:python3 ip:iproute2 git:git \
+    openssl:openssl curl:curl; do
     PATH=$PATH:/usr/sbin command -v "${c%%:*}" >/dev/null || need+=("${c##*:}")
   done
   if [ ${#need[@]} -gt 0 ]; then
@@ -62,13 +66,19 @@ tests "unit and integration tests" cargo nextest run --locked --workspace --excl
 step "doc tests" cargo test --locked --quiet --doc --workspace
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --workspace --no-deps
 step "target programs" scripts/build-target.sh
+step "fuzzing, 15 s per target" scripts/fuzz.sh all 15
+step "fuzz lints" cargo clippy --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir "$CARGO_TARGET_DIR/fuzz" -- -D warnings
 step "demo" "$CARGO_TARGET_DIR/debug/mcp-linux-infra" demo
 
 if [ $lab = 1 ]; then
   lab_up() { lab/down.sh >/dev/null 2>&1; lab/up.sh 2 && lab/deploy.sh t1 t2; }
   step "lab: real Debian hosts with systemd" lab_up
   step "server program" cargo build --locked --quiet -p mcp-linux-infra
-  tests "end-to-end tests" cargo nextest run --locked -p e2e --no-fail-fast
+  tests "end-to-end tests" cargo nextest run --locked -p e2e --no-fail-fast -E 'not binary(kubernetes)'
+  step "kube-apiserver (built once, cached)" lab/k8s-apiserver.sh build
+  step "kube-apiserver up" lab/k8s-apiserver.sh up
+  tests "kubectl against a real API server" cargo nextest run --locked -p e2e --test kubernetes --no-fail-fast
+  step "kube-apiserver down" lab/k8s-apiserver.sh down
 else
   say "SKIPPED: the end-to-end tests (--no-lab)"
 fi

@@ -27,8 +27,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             if name == "PLUGINS" { plugins(&dir, short)? } else { table(&dir, name)? },
         )?;
     }
+    let mut code = String::from(
+        "/// The commands of each built-in plugin, in the order of the files.\nconst LISTED: &[&[&str]] = &[\n",
+    );
+    for (_, text) in files(&root.join("plugins"))? {
+        writeln!(code, "    &{:?},", commands(&text))?;
+    }
+    code.push_str("];\n");
+    std::fs::write(out.join("listed.rs"), code)?;
     std::fs::write(out.join("letters.rs"), letters()?)?;
     Ok(())
+}
+
+/// The names of the commands of a plugin's text: each stands in the line behind its header, which a test checks.
+fn commands(text: &str) -> Vec<&str> {
+    let lines: Vec<&str> = text.lines().collect();
+    let named = |pair: &[&'_ str]| pair[0] == "[[command]]";
+    lines
+        .windows(2)
+        .filter(|pair| named(pair))
+        .filter_map(|pair| pair[1].strip_prefix("name = \"")?.strip_suffix('"'))
+        .collect()
 }
 
 /// The script of a letter that may stand in an operand: it begins no other character's composition and ends none, so a word

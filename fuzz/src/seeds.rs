@@ -7,7 +7,7 @@ use std::process;
 
 use policy::{Catalogue, lex};
 
-use crate::{judge, sshsig};
+use crate::{judge, session, sshsig};
 
 /// The environment variable that names the folder to write seeds to.
 const FOLDER: &str = "FUZZ_SEEDS";
@@ -49,6 +49,15 @@ fn of(target: &str) -> std::io::Result<Vec<Vec<u8>>> {
             vec![of(&armors[..1]), of(&armors), of(&[]), b"{}\n".to_vec()]
         }
         "sshsig" => sshsig::seeds(),
+        "session" => session::seeds(),
+        "original" => lines()?
+            .into_iter()
+            .zip([0_u8, 1, 2].into_iter().cycle())
+            .map(|(line, way)| {
+                let zero: &[u8] = if way == 2 { b"" } else { b"\0" };
+                [&[way], zero, line.as_bytes()].concat()
+            })
+            .collect(),
         _ => texts(approvers()),
     })
 }
@@ -137,6 +146,8 @@ fn words(target: &str) -> BTreeSet<String> {
         "statement" => own(
             r#""v":1 "kind":"command" "argv":["a"] "params":{} \u202e \ud800 \u0000 1e3 null "nonce" "plan":"""#,
         ),
+        "session" => own("mcps mcp-session mcp-describe uptime"),
+        "original" => own("-c -i /usr/local/bin/mcp-wrapper mcp-session mcp-describe uptime \u{e9} \u{202e}"),
         "sshsig" | "envelope" => own(concat!(
             "-----BEGIN -----END SSH SIGNATURE----- SSHSIG ssh-ed25519 sk-ssh-ed25519@openssh.com ecdsa-sha2-nistp256 ",
             "nistp256 sha256 sha512 pra-grant@mcp-linux-infra ssh:"

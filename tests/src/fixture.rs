@@ -19,12 +19,13 @@ const MAKE: &str = r#"set -e
     chown root:adm /var/log/syslog; chmod 640 /var/log/syslog
     mkdir -p /var/log/nginx /etc/nginx/conf.d; echo 'server {}' > /etc/nginx/conf.d/site.conf
     echo '2026/11/25 09:00:00 [error] 1#1: upstream timed out, $remote_addr' > /var/log/nginx/error.log
+    printf '%s\n' '2026-11-25 09:00:00 install a error' '2026-11-25 09:00:01 configure b -v' > /var/log/dpkg.log
     [ -e /etc/networks ] || echo 'loopback 127.0.0.0' > /etc/networks
     [ -e /etc/fstab ] || echo '# none' > /etc/fstab
-    # A repository of the reader: git refuses those of others.
+    # A repository that is not the reader's, with something that is not committed.
     git init -q -b main /srv/app; cd /srv/app; echo one > file; git add file
     git -c user.name=Lab -c user.email=lab@lab.test commit -q -m 'first' --date 2026-11-25T09:00:00Z; git tag v1; git branch other
-    chown -R mcp-reader:mcp-reader /srv/app
+    echo two >> file; echo new > other
     # A certificate, and a server that shows it.
     mkdir -p /etc/letsencrypt/live/example.com; cd /etc/letsencrypt/live/example.com
     openssl req -x509 -newkey rsa:2048 -nodes -keyout privkey.pem -out fullchain.pem -days 30 -subj /CN=example.com 2>/dev/null
@@ -35,15 +36,18 @@ const MAKE: &str = r#"set -e
     useradd --system --no-create-home nginx
     systemctl daemon-reload; systemctl -q enable --now nginx
     # Names and addresses: nothing leaves the host.
-    for a in 10.0.0.1 8.8.8.8; do ip addr add $a/32 dev lo; done; ip -6 addr add 2001:db8::1/128 dev lo nodad
+    for a in 10.0.0.1 10.0.0.53 8.8.8.8; do ip addr add $a/32 dev lo; done; ip -6 addr add 2001:db8::1/128 dev lo nodad
     { printf 'server:\n'; for n in example.com google.com; do
         printf 'local-zone: "%s." static\nlocal-data: "%s. 300 IN A 10.0.0.1"\nlocal-data: "%s. 300 IN MX 10 mail.%s."\n' $n $n $n $n; done
+      for a in 10.0.0.53 8.8.8.8; do printf 'interface: %s\naccess-control: %s/32 allow\n' $a $a; done
+      printf 'local-zone: "infra." static\nlocal-data: "web01.infra. 300 IN A 10.0.0.1"\n'
       printf 'local-data-ptr: "8.8.8.8 300 dns.google"\n'; } > /etc/unbound/unbound.conf.d/lab-fixture.conf
     systemctl restart unbound; resolvectl flush-caches
     nft add table inet filter
     # The container engine, as an operator opens it to the reader.
     mkdir -p /run/podman
     systemd-run -q --unit lab-podman podman system service -t 0 unix:///run/podman/podman.sock
+    mkdir -p -m 700 /var/cache/containers
     podman run -q -d --name web -p 8082:8080 localhost/lab-web:1 >/dev/null
     # It makes its folder and socket anew when it starts: opened only once it answers.
     for i in $(seq 100); do podman --url unix:///run/podman/podman.sock version >/dev/null 2>&1 && break; sleep 0.1; done
@@ -55,11 +59,11 @@ const UNDO: &str = r"
     podman rm -f web >/dev/null; systemctl stop lab-podman; rm -rf /run/podman
     nft delete table inet filter
     rm -f /etc/unbound/unbound.conf.d/lab-fixture.conf; systemctl restart unbound
-    for a in 10.0.0.1 8.8.8.8; do ip addr del $a/32 dev lo; done; ip -6 addr del 2001:db8::1/128 dev lo
+    for a in 10.0.0.1 10.0.0.53 8.8.8.8; do ip addr del $a/32 dev lo; done; ip -6 addr del 2001:db8::1/128 dev lo
     systemctl -q disable --now nginx; rm -f /etc/systemd/system/nginx.service /usr/sbin/nginx; systemctl daemon-reload
     userdel nginx
     systemctl stop lab-tls
-    rm -rf /etc/letsencrypt /srv/app /var/log/nginx /etc/nginx
+    rm -f /var/log/dpkg.log; rm -rf /etc/letsencrypt /srv/app /var/log/nginx /etc/nginx
     mv -f /var/lib/lab-fixture/syslog /var/log/syslog; rmdir /var/lib/lab-fixture
     systemctl start syslog.socket rsyslog.service cron.service logrotate.timer systemd-tmpfiles-clean.timer
     systemctl is-system-running";

@@ -9,11 +9,12 @@ use crate::Lab;
 const TREES: &str = "etc usr opt srv home root boot var/spool var/lib var/cache tmp var/tmp dev/shm";
 
 /// What services write there by themselves, whoever looks; and why.
-const SERVICES_WRITE: [(&str, &str); 8] = [
+const SERVICES_WRITE: [(&str, &str); 9] = [
     ("/var/lib/systemd/timers", "stamps of timers that have elapsed"),
     ("/var/lib/systemd/random-seed", "systemd-random-seed"),
     ("/var/lib/logrotate/status", "logrotate.timer"),
     ("/var/lib/containers/storage/overlay-containers", "logs and states of the containers that run"),
+    ("/var/cache/containers/", "podman's service keeps a lock of short names of images there"),
     (
         "/var/lib/mcp-linux-infra/ledger/clock",
         "the highest time that pra-run has seen, also with a refused grant",
@@ -109,7 +110,7 @@ impl State {
 /// Waits until no process of the two accounts is left: their user managers stay for ten seconds after the last session. Services
 /// that D-Bus starts for a question would stay for thirty.
 fn settle(lab: &Lab, host: &str) {
-    lab.must(host, "systemctl stop systemd-hostnamed systemd-timedated systemd-localed");
+    lab.must(host, "systemctl stop systemd-hostnamed systemd-timedated systemd-localed systemd-machined");
     let started = Instant::now();
     loop {
         let left =

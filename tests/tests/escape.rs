@@ -23,7 +23,8 @@ const AS_ROOT: [&str; 3] = ["file", "proc", "journal"];
 /// What each profile names; nothing else may work. Every profile may read what its command line names.
 fn named(profile: &str) -> &'static [&'static str] {
     match profile {
-        "netlink" => &["ask the kernel over netlink"],
+        // What devices come and go: lsusb's library does not start without it. To listen is all that who is not root can.
+        "netlink" => &["ask the kernel over netlink", "listen to device events over netlink"],
         // A route socket too, as the resolver asks which addresses there are.
         "net" => &["connect over TCP", "send over UDP", "ask the kernel over netlink"],
         "kube" => &["connect over TCP", "send over UDP"],

@@ -118,6 +118,10 @@ fn compare(plugins: &[(&str, &str)]) -> [usize; 3] {
     for line in lines(&server) {
         let (early, last) = (server.judge(&line), target.judge(&line));
         assert_eq!(early, last, "{line:?}");
+        if line.len() % 5 == 0 {
+            let once = target::config::judge(&Paths::beneath(there.path()), &line).unwrap();
+            assert_eq!(early, once, "{line:?}, by the plugins of its command alone");
+        }
         counts[early.verdict as usize] += 1;
         if early.verdict != Level::Blocked {
             // A grant carries argv, and the target judges its quoted words.

@@ -173,3 +173,135 @@ async fn a_lost_connection_is_not_success_and_the_next_call_connects_anew() {
         tokio::time::timeout(Duration::from_secs(15), setup.exec("a", "small")).await.unwrap().unwrap();
     assert_eq!(again.stdout, b"fine\n");
 }
+
+/// A played target's plugin, with a command that the forced `mcp-wrapper` permits.
+const PLUGIN: &str = r#"
+name = "play"
+title = "t"
+category = "test"
+[[command]]
+name = "play"
+program = ["/usr/bin/play"]
+profile = "proc"
+[[command.form]]
+name = "act"
+level = "auto"
+words = ["say|slow|kill", "{int:0..9999}"]
+examples = ["play say 1"]
+counter_examples = ["play other 1"]
+"#;
+
+/// An sshd whose reader key runs what `mcp-wrapper` is, over a played root in `target/`.
+fn with_wrapper(idle_seconds: u32) -> (Sshd, Setup) {
+    let program = env!("CARGO_BIN_EXE_mcp-linux-infra");
+    // $PPID of the played program is the wrapper.
+    let play = "#!/bin/sh\ncase $1 in say) echo \"said $2\"; exit 7;; slow) echo $$ > \"${0%/usr/bin/play}/slow.$2\"; exec sleep 60;; kill) kill -9 $PPID;; esac";
+    let script = format!(
+        "umask 022; [ -d target ] || {{ mkdir -p target/etc/mcp-linux-infra/plugins.d target/usr/bin target/var/log
+         cat > target/etc/mcp-linux-infra/plugins.d/play.toml <<'END'\n{PLUGIN}\nEND
+         echo 'session_idle_seconds = {idle_seconds}' > target/etc/mcp-linux-infra/target.toml
+         cat > target/usr/bin/play <<'END'\n{play}\nEND
+         chmod 755 target/usr/bin/play; }}
+         exec '{program}' demo-target reader \"$PWD/target\""
+    );
+    let sshd = Sshd::start(&script);
+    let setup = setup(&sshd.host_entry("a", Some(&sshd.public("host")), "reader"));
+    (sshd, setup)
+}
+
+fn wrapper_log(sshd: &Sshd) -> String {
+    std::fs::read_to_string(sshd.path("target/var/log/mcp-wrapper.log")).unwrap_or_default()
+}
+
+/// The ids of the sessions through which requests came.
+fn sessions(log: &str) -> std::collections::BTreeSet<String> {
+    log.lines()
+        .filter(|l| l.contains("line=\"play "))
+        .map(|l| l.split("session=\"").nth(1).map_or("none", |rest| &rest[..12]).to_owned())
+        .collect()
+}
+
+/// What a process was started with; nothing when it has ended.
+fn cmdline(pid: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_hundred_calls_share_one_session() {
+    let (sshd, setup) = with_wrapper(300);
+    let lines: Vec<String> = (0..100).map(|i| format!("play say {i}")).collect();
+    let answers = futures::future::join_all(lines.iter().map(|l| setup.exec("a", l))).await;
+    for (i, answer) in answers.into_iter().enumerate() {
+        let output = answer.unwrap();
+        assert_eq!((output.stdout, output.exit), (format!("said {i}\n").into_bytes(), Some(7)));
+    }
+    let refused = setup.exec("a", "play other 1; reboot").await.unwrap();
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.exit == Some(126) && told.starts_with("mcp-wrapper: blocked: "), "{told}");
+    let log = wrapper_log(&sshd);
+    let sessions = sessions(&log);
+    assert!(sessions.len() == 1 && !sessions.contains("none"), "{sessions:?}");
+    assert_eq!(log.matches("exit=\"7\"").count(), 100, "{log}");
+    assert_eq!(sshd.log().matches("Accepted publickey").count(), 1, "one connection");
+}
+
+#[tokio::test]
+async fn a_killed_session_fails_every_call_in_it_and_the_next_call_opens_another() {
+    let (sshd, setup) = with_wrapper(300);
+    assert_eq!(setup.exec("a", "play say 1").await.unwrap().exit, Some(7));
+    let slow = futures::future::join_all((0..5).map(|i| {
+        let setup = &setup;
+        async move { setup.exec("a", &format!("play slow {i}")).await }
+    }));
+    let pid = |i: u32| std::fs::read_to_string(sshd.path(&format!("target/slow.{i}"))).unwrap_or_default();
+    let kill = async {
+        while !(0..5).all(|i| pid(i).ends_with('\n')) {
+            tokio::task::yield_now().await;
+        }
+        setup.exec("a", "play kill 1").await
+    };
+    let (slow, kill) = tokio::join!(slow, kill);
+    for answer in slow.into_iter().chain([kill]) {
+        assert!(matches!(answer, Err(SshError::Lost { .. })), "{answer:?}");
+    }
+    let gone = async {
+        while (0..5).any(|i| cmdline(&pid(i)).contains("sleep")) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("its programs go with it");
+    assert_eq!(setup.exec("a", "play say 2").await.unwrap().exit, Some(7));
+    assert_eq!(sessions(&wrapper_log(&sshd)).len(), 2);
+    assert_eq!(sshd.log().matches("Accepted publickey").count(), 1, "the connection is the same");
+}
+
+#[tokio::test]
+async fn an_idle_session_ends_and_the_next_call_opens_another() {
+    let (sshd, setup) = with_wrapper(1);
+    assert_eq!(setup.exec("a", "play say 1").await.unwrap().exit, Some(7));
+    let ended = async {
+        while !wrapper_log(&sshd).contains("end=\"idle\"") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ended).await.expect("it ends by itself");
+    assert_eq!(setup.exec("a", "play say 2").await.unwrap().exit, Some(7));
+    assert_eq!(sessions(&wrapper_log(&sshd)).len(), 2);
+}
+
+#[tokio::test]
+async fn an_older_wrapper_is_asked_for_a_session_once_for_each_connection() {
+    let sshd = Sshd::start(
+        "echo \"$SSH_ORIGINAL_COMMAND\" >> ran.log
+         case $SSH_ORIGINAL_COMMAND in
+         mcp-session) echo 'mcp-wrapper: blocked: no plugin has the command' >&2; exit 126;;
+         *) echo \"$SSH_ORIGINAL_COMMAND\";;
+         esac",
+    );
+    let setup = setup(&sshd.host_entry("a", Some(&sshd.public("host")), "reader"));
+    for line in ["one", "two", "three"] {
+        assert_eq!(setup.exec("a", line).await.unwrap().stdout, format!("{line}\n").into_bytes());
+    }
+    let asked = std::fs::read_to_string(sshd.path("ran.log")).unwrap();
+    assert_eq!(asked, "mcp-session\none\ntwo\nthree\n");
+}

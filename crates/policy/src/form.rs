@@ -1,6 +1,7 @@
 //! One permitted shape of a command's arguments, and whether a line has it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::types::ValueType;
 use crate::{Level, Limits, PathOperand, Profile, Risk};
@@ -36,7 +37,7 @@ pub struct Form {
     pub(crate) force_behind_words: bool,
     pub(crate) profile: Profile,
     pub(crate) limits: Limits,
-    pub(crate) roots: Roots,
+    pub(crate) roots: Arc<Roots>,
 }
 
 /// A place for words that are no options.
@@ -213,7 +214,7 @@ fn placeholder(ty: &ValueType) -> String {
         ValueType::Ranges => "LIST".to_owned(),
         ValueType::SortKey => "KEY".to_owned(),
         ValueType::Sed | ValueType::Awk => "PROGRAM".to_owned(),
-        ValueType::Format(_) => "FORMAT".to_owned(),
+        ValueType::Format(_) | ValueType::Template(_) => "FORMAT".to_owned(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -184,7 +185,7 @@ impl Plugin {
                 format!("{:?} is no plugin name: lower-case letters, digits and '-'", parsed.name),
             ));
         }
-        let roots = Roots::new(&parsed.roots, &parsed.exclude).map_err(|cause| wrong(0, cause))?;
+        let roots = Arc::new(Roots::new(&parsed.roots, &parsed.exclude).map_err(|cause| wrong(0, cause))?);
         let mut commands = Vec::new();
         for command in parsed.command {
             let at = command.span().start;
@@ -208,7 +209,7 @@ type Wrong<'a> = &'a dyn Fn(usize, String) -> PluginError;
 fn read_command(
     command: CommandFile,
     at: usize,
-    roots: &Roots,
+    roots: &Arc<Roots>,
     wrong: Wrong<'_>,
 ) -> Result<Command, PluginError> {
     let bare = !command.name.is_empty()
@@ -257,7 +258,12 @@ fn read_command(
     })
 }
 
-fn read_form(form: FormFile, single_dash: bool, profile: Profile, roots: &Roots) -> Result<Form, String> {
+fn read_form(
+    form: FormFile,
+    single_dash: bool,
+    profile: Profile,
+    roots: &Arc<Roots>,
+) -> Result<Form, String> {
     let name = form.name.clone();
     let within = |cause: String| format!("form {name:?}: {cause}");
     if form.any && form.level != Level::Blocked {
@@ -328,7 +334,7 @@ fn read_form(form: FormFile, single_dash: bool, profile: Profile, roots: &Roots)
             bytes: form.bytes.unwrap_or(1 << 20),
             seconds: form.seconds.unwrap_or(30),
         },
-        roots: roots.clone(),
+        roots: Arc::clone(roots),
         examples: form.examples,
         counter_examples: form.counter_examples,
     };

@@ -31,6 +31,27 @@ fn until_slash(value: &str) -> Option<(&str, &str)> {
     (text.len() <= 256 && !text.contains('\\')).then_some((text, rest))
 }
 
+/// A regular expression up to the next `/`. A `/` inside brackets would end it for us and not for sed or awk, which would then find
+/// another command behind it: `/[/s/]/w f/`.
+fn until_slash_of_regex(value: &str) -> Option<(&str, &str)> {
+    let (text, rest) = until_slash(value)?;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '[' {
+            let inside = chars.as_str();
+            let inside = inside.strip_prefix('^').unwrap_or(inside);
+            // A bracket that comes first is one of the characters; classes have brackets of their own and are left out.
+            let first = inside.chars().next()?.len_utf8();
+            let close = first + inside[first..].find([']', '['])?;
+            if !inside[close..].starts_with(']') || inside.starts_with('[') {
+                return None;
+            }
+            chars = inside[close + 1..].chars();
+        }
+    }
+    Some((text, rest))
+}
+
 /// A line number or `$`; the rest.
 fn line_address(value: &str) -> Option<&str> {
     if let Some(rest) = value.strip_prefix('$') {
@@ -40,103 +61,131 @@ fn line_address(value: &str) -> Option<&str> {
     (rest.len() < value.len() && value.len() - rest.len() <= 9).then_some(rest)
 }
 
+/// A line number, `$` or `/text/`; the rest.
+fn sed_address(value: &str) -> Option<&str> {
+    match value.strip_prefix('/') {
+        Some(pattern) => {
+            until_slash_of_regex(pattern).filter(|(text, _)| !text.is_empty()).map(|(_, rest)| rest)
+        }
+        None => line_address(value),
+    }
+}
+
 /// One sed command: `[ADDRESS[,ADDRESS]]` and one of `p d q =`, or `s/old/new/` with `g`, `p`, `I`, `i` and digits.
 pub(crate) fn is_sed(value: &str) -> bool {
     let mut rest = value;
-    if let Some(pattern) = rest.strip_prefix('/') {
-        let Some((text, behind)) = until_slash(pattern) else { return false };
-        if text.is_empty() {
-            return false;
-        }
-        rest = behind;
-    } else if let Some(behind) = line_address(rest) {
+    if let Some(behind) = sed_address(rest) {
         rest = behind;
         if let Some(second) = rest.strip_prefix(',') {
-            let Some(behind) = line_address(second) else { return false };
+            let Some(behind) = sed_address(second) else { return false };
             rest = behind;
         }
+    } else if rest.starts_with('/') {
+        return false;
     }
     if matches!(rest, "p" | "d" | "q" | "=") {
         return true;
     }
     let replaced = || {
-        let (old, behind) = until_slash(rest.strip_prefix("s/")?)?;
+        let (old, behind) = until_slash_of_regex(rest.strip_prefix("s/")?)?;
         let (_, flags) = until_slash(behind)?;
         Some(!old.is_empty() && flags.len() <= 4 && flags.chars().all(|c| "gpIi123456789".contains(c)))
     };
     replaced().unwrap_or(false)
 }
 
-/// One awk rule: an optional pattern (`/text/`, `NR==5`, `END`) and an optional `{print}` of fields and plain text.
+/// One awk rule: an optional pattern and an optional `{print}` of fields and plain text. A pattern is `END`, or comparisons joined by
+/// `&&`: `/text/`, `$3 ~ /text/`, `NR==5`, `$9 >= 500`, `$1 == "text"`.
 pub(crate) fn is_awk(value: &str) -> bool {
     let value = value.trim();
-    let (pattern, action) = if let Some(text) = value.strip_prefix('/') {
-        let Some((text, rest)) = until_slash(text) else { return false };
-        if text.is_empty() {
-            return false;
-        }
-        (true, rest)
+    let action = if value.starts_with('{') {
+        Some(value)
     } else if let Some(rest) = value.strip_prefix("END") {
         // Alone it is a syntax error, and it must not run into a name.
-        if rest.trim().is_empty() {
-            return false;
-        }
-        (true, rest)
-    } else if let Some(rest) = value.strip_prefix("NR") {
-        let rest = rest.trim_start();
-        let Some(rest) = ["==", "<=", ">=", "!=", "<", ">"].iter().find_map(|o| rest.strip_prefix(o)) else {
-            return false;
-        };
-        let rest = rest.trim_start();
-        let behind = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-        if behind.len() == rest.len() || rest.len() - behind.len() > 9 {
-            return false;
-        }
-        (true, behind)
+        Some(rest.trim()).filter(|rest| !rest.is_empty())
     } else {
-        (false, value)
+        comparisons(value)
     };
-    let action = action.trim();
-    if action.is_empty() {
-        return pattern;
+    match action {
+        None => false,
+        Some("") => true,
+        Some(action) => is_print(action),
     }
-    let Some(inner) = action.strip_prefix('{').and_then(|a| a.strip_suffix('}')) else { return false };
-    let Some(shown) = inner.trim().strip_prefix("print") else { return false };
-    if shown.is_empty() {
-        return true;
-    }
-    shown.starts_with([' ', '$', '"']) && is_shown(shown.trim())
 }
 
-/// Fields, counters and plain text in double quotes, separated by commas.
+/// Takes comparisons joined by `&&` away; what is left is the action, if any.
+fn comparisons(mut rest: &str) -> Option<&str> {
+    for _ in 0..4 {
+        rest = comparison(rest.trim_start())?.trim_start();
+        match rest.strip_prefix("&&") {
+            Some(more) => rest = more,
+            None => return Some(rest),
+        }
+    }
+    None
+}
+
+/// Takes one comparison away.
+fn comparison(value: &str) -> Option<&str> {
+    if let Some(pattern) = value.strip_prefix('/') {
+        return until_slash_of_regex(pattern).filter(|(text, _)| !text.is_empty()).map(|(_, rest)| rest);
+    }
+    let rest = match value.strip_prefix('$') {
+        Some(field) => awk_field(field)?,
+        None => value.strip_prefix("NR").or_else(|| value.strip_prefix("NF"))?,
+    };
+    let rest = rest.trim_start();
+    if let Some(pattern) = rest.strip_prefix("!~").or_else(|| rest.strip_prefix('~')) {
+        let (text, rest) = until_slash_of_regex(pattern.trim_start().strip_prefix('/')?)?;
+        return (!text.is_empty()).then_some(rest);
+    }
+    let rest = ["==", "<=", ">=", "!=", "<", ">"].iter().find_map(|o| rest.strip_prefix(o))?.trim_start();
+    match rest.strip_prefix('"') {
+        Some(text) => text.split_once('"').filter(|(text, _)| !text.contains('\\')).map(|(_, rest)| rest),
+        None => line_address(rest).filter(|_| !rest.starts_with('$')),
+    }
+}
+
+/// The number or `NF` behind a `$`; the rest.
+fn awk_field(field: &str) -> Option<&str> {
+    let behind = match field.strip_prefix("NF") {
+        Some(behind) => behind,
+        None => field.trim_start_matches(|c: char| c.is_ascii_digit()),
+    };
+    let taken = field.len() - behind.len();
+    (1..=4).contains(&taken).then_some(behind)
+}
+
+/// `{print}`, `{print $1, NR ": " $2}`
+fn is_print(action: &str) -> bool {
+    let Some(inner) = action.strip_prefix('{').and_then(|a| a.strip_suffix('}')) else { return false };
+    let Some(shown) = inner.trim().strip_prefix("print") else { return false };
+    shown.is_empty() || (shown.starts_with([' ', '$', '"']) && is_shown(shown.trim()))
+}
+
+/// Fields, counters and plain text in double quotes, separated by commas or put together.
 fn is_shown(mut rest: &str) -> bool {
     loop {
         rest = rest.trim_start();
         let behind = if let Some(text) = rest.strip_prefix('"') {
-            let Some((text, behind)) = text.split_once('"') else { return false };
-            if text.contains('\\') {
-                return false;
+            match text.split_once('"') {
+                Some((text, behind)) if !text.contains('\\') => Some(behind),
+                _ => None,
             }
-            behind
         } else if let Some(field) = rest.strip_prefix('$') {
-            let behind = field
-                .strip_prefix("NF")
-                .unwrap_or_else(|| field.trim_start_matches(|c: char| c.is_ascii_digit()));
-            let taken = field.len() - behind.len();
-            if taken == 0 || taken > 4 {
-                return false;
-            }
-            behind
-        } else if let Some(behind) = ["NR", "NF", "FILENAME"].iter().find_map(|n| rest.strip_prefix(n)) {
-            behind
+            awk_field(field)
         } else {
-            return false;
+            // It must not run into a longer name.
+            let name = ["NR", "NF", "FILENAME"].iter().find_map(|n| rest.strip_prefix(n));
+            name.filter(|behind| {
+                !behind.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '(')
+            })
         };
-        let behind = behind.trim_start();
-        match behind.strip_prefix(',') {
-            Some(next) => rest = next,
-            None => return behind.is_empty(),
+        let Some(behind) = behind.map(str::trim_start) else { return false };
+        if behind.is_empty() {
+            return true;
         }
+        rest = behind.strip_prefix(',').unwrap_or(behind);
     }
 }
 
@@ -146,9 +195,26 @@ mod tests {
 
     #[test]
     fn programs_that_only_print() {
-        for good in
-            ["p", "$p", "10,20p", "5q", "$=", "/error/p", "/^#/d", "s/a/b/", "s/a b/;c/gI", "3s/x//2", "1,$d"]
-        {
+        for good in [
+            "p",
+            "$p",
+            "10,20p",
+            "5q",
+            "$=",
+            "/error/p",
+            "/^#/d",
+            "/a/,/b/p",
+            "/a/,$p",
+            "5,/b/d",
+            "0,/x/d",
+            "/[0-9]/p",
+            "s/[^a]x/[/",
+            "/[]x]/p",
+            "s/a/b/",
+            "s/a b/;c/gI",
+            "3s/x//2",
+            "1,$d",
+        ] {
             assert!(is_sed(good), "{good}");
         }
         for good in [
@@ -164,6 +230,16 @@ mod tests {
             "END{print NR}",
             "{print$1}",
             "{print \"a > b | c\"}",
+            "{print NR\": \"$0}",
+            "{print \"a\" \"b\"}",
+            "{print $1 \"x\"}",
+            "$9 >= 500",
+            "$9>=500 && $9<600 {print $7}",
+            "NR>=5 && NR<=10",
+            "$1 == \"root\" {print}",
+            "$7 ~ /health/",
+            "$1 !~ /a[0-9]/",
+            "/[0-9]x/",
         ] {
             assert!(is_awk(good), "{good}");
         }
@@ -197,11 +273,19 @@ mod tests {
             "/x/",
             "//p",
             "/a\\/e id #/p",
-            "1,/x/p",
             "1~2p",
             "p ",
             "W x",
-            "/a/,/b/p",
+            // To sed these are one address, or one text, and another command behind it.
+            "/[/s/]/w f/",
+            "/[/,/x/s/]/w f/",
+            "s/[/]/w/",
+            "/[/p",
+            "/[^/s/]/w f/",
+            "/[]/s/]/w f/",
+            "/[[]/p",
+            "/a/,/[/p",
+            "/a/,p",
             "1!p",
             "/x/e",
             "s/a/\\n/",
@@ -212,7 +296,6 @@ mod tests {
             "c x",
             "i x",
             "s/a/b/m",
-            "0,/x/d",
             "1,p",
             "1,2,3p",
         ] {
@@ -229,7 +312,6 @@ mod tests {
             "{print $1 | \"sh\"}",
             "{getline}",
             "{print $system}",
-            "{print \"a\" \"b\"}",
             "{print \"\\\"\"}",
             "{print};{print}",
             "{print} {print}",
@@ -249,7 +331,19 @@ mod tests {
             "{print NRx}",
             "1",
             "ENDx",
-            "{print $1 \"x\"}",
+            "$system",
+            "$1 = 5",
+            "$1 == \"a\\\" || system(\"x\")",
+            "$1 ~ /[/ {system(1)} /]/",
+            "/[/{system(1)}/]/",
+            "$1 == $2",
+            "NR==1 && system(1)",
+            "NR==1 || 1",
+            "NR==1 &&",
+            "{print NR(1)}",
+            "{print \"a\" > \"b\"}",
+            "{print $1 | \"x\" \"y\"}",
+            "{print $1 -1}",
             "@load \"x\"",
             "{print(1)>\"x\"}",
             "/a/{print}/b/{print}",

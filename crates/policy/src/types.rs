@@ -86,6 +86,8 @@ pub enum ValueType {
     Awk,
     /// A format for output, of these directives only (`%n`, `{{.Names}}`).
     Format(Vec<String>),
+    /// As format, with one directive at least: a plain word would be the name of a format that somebody else has defined.
+    Template(Vec<String>),
 }
 
 impl ValueType {
@@ -119,6 +121,9 @@ impl ValueType {
             Self::Set(words) => value.split(',').all(|w| words.iter().any(|x| x == w)),
             Self::Enum(words) => words.iter().any(|w| w == value),
             Self::Format(directives) => is_format(value, directives),
+            Self::Template(directives) => {
+                is_format(value, directives) && directives.iter().any(|d| value.contains(d.as_str()))
+            }
             Self::LocalEndpoint => value.split_once(':').is_some_and(|(host, port)| {
                 matches!(host, "localhost" | "127.0.0.1") && bounded(port, 1, 65535)
             }),
@@ -183,12 +188,14 @@ impl fmt::Display for ValueType {
             Self::Ranges => f.write_str("numbers or ranges such as 1,3-5"),
             Self::SortKey => f.write_str("a sort key such as 2,2n"),
             Self::Sed => f.write_str(
-                "one sed command of p, d, q, = with a line number, a range or /text/, or s/old/new/ with g, p, I or a number",
+                "one sed command of p, d, q, = for all lines, an address or a range of two, or s/old/new/ with g, p, I or a number",
             ),
             Self::Awk => f.write_str(
-                "an awk program of one optional pattern (/text/, NR compared with a number, END) and one {print} of fields",
+                "an awk program of one optional pattern (/text/, comparisons of NR or a field, END) and one {print} of fields",
             ),
-            Self::Format(directives) => write!(f, "a format of {}", directives.join(" ")),
+            Self::Format(directives) | Self::Template(directives) => {
+                write!(f, "a format of {}", directives.join(" "))
+            }
         }
     }
 }
@@ -248,6 +255,7 @@ impl FromStr for ValueType {
             "sed" => bare(Self::Sed),
             "awk" => bare(Self::Awk),
             "format" => list().map(Self::Format),
+            "template" => list().map(Self::Template),
             _ => Err(format!("{name:?} is no type")),
         }
     }
@@ -300,6 +308,7 @@ mod tests {
             ("enum:json|short", "json"),
             ("format:%n|%s", "%n: %s"),
             ("format:{{.Names}}", "{{.Names}} x"),
+            ("template:%h|%s", "x %h"),
             ("local-endpoint", "localhost:443"),
             ("local-endpoint", "127.0.0.1:8443"),
             ("object:deploy|pod", "deploy/web"),
@@ -360,6 +369,8 @@ mod tests {
             ("format:%n", "%n%s"),
             ("format:{{.Names}}", "{{.Config.Env}}"),
             ("format:%n", "\\n"),
+            ("template:%h", "oneline"),
+            ("template:%h", "%GG %h"),
             ("format:+|%Y", "01010000"),
             ("format:+|%Y", "%Y"),
             ("local-endpoint", "localhost"),

@@ -1,10 +1,11 @@
 //! What the target's root has decided: `target.toml`, the approvers, extra plugins and actions.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use grant::{Approvers, Threshold};
 use policy::action::{Action, Actions};
-use policy::{Catalogue, Level};
+use policy::{Catalogue, Judgement, Level};
 use serde::Deserialize;
 
 use crate::{Paths, files};
@@ -19,6 +20,8 @@ pub struct Config {
     pub host: Option<String>,
     /// Whether to run what the kernel cannot confine.
     pub sandbox: Sandbox,
+    /// How long a reader's session may be idle before it is ended, in seconds; 1 to 86400.
+    pub session_idle_seconds: u64,
     /// Who must approve what.
     pub approval: Approval,
 }
@@ -63,6 +66,7 @@ impl Default for Config {
             tenant: "default".to_owned(),
             host: None,
             sandbox: Sandbox::Enforce,
+            session_idle_seconds: 300,
             approval: Approval::default(),
         }
     }
@@ -97,6 +101,9 @@ impl Config {
         if config.approval.min == 0 {
             return Err(format!("{}: approval.min must be at least 1", path.display()));
         }
+        if !(1..=86_400).contains(&config.session_idle_seconds) {
+            return Err(format!("{}: session_idle_seconds must be 1 to 86400", path.display()));
+        }
         Ok(config)
     }
 
@@ -123,6 +130,50 @@ pub fn catalogue(paths: &Paths) -> Result<Catalogue, String> {
     let extra = files::read_folder(paths, &paths.plugins())?;
     // A target runs nothing as root on the word of a plugin alone: what is added here is added by root.
     Catalogue::with_plugins(extra).map_err(|e| e.to_string())
+}
+
+/// The verdict of this target on one line, by no more of the built-in plugins than list its command.
+///
+/// # Errors
+/// The first wrong plugin file; nothing is judged with half a policy.
+pub fn judge(paths: &Paths, line: &str) -> Result<Judgement, String> {
+    let extra = files::read_folder(paths, &paths.plugins())?;
+    Ok(Catalogue::for_line(line, extra).map_err(|e| e.to_string())?.judge(line))
+}
+
+/// How a process judges.
+#[derive(Debug)]
+pub(crate) enum Policy {
+    /// One line, and then it ends.
+    Once,
+    /// Many lines: the plugin files are read for each, and compiled again when one of them has changed.
+    Kept(Mutex<Option<(Files, Arc<Catalogue>)>>),
+}
+
+/// Plugin files, name and text.
+type Files = Vec<(String, String)>;
+
+impl Policy {
+    /// For many lines.
+    pub(crate) fn kept() -> Self {
+        Self::Kept(Mutex::default())
+    }
+
+    /// The verdict by the policy in force now.
+    pub(crate) fn judge(&self, paths: &Paths, line: &str) -> Result<Judgement, String> {
+        let Self::Kept(last) = self else { return judge(paths, line) };
+        let files = files::read_folder(paths, &paths.plugins())?;
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, catalogue)) = last.as_ref().filter(|(of, _)| *of == files) {
+            let catalogue = Arc::clone(catalogue);
+            drop(last);
+            return Ok(catalogue.judge(line));
+        }
+        let catalogue = Arc::new(Catalogue::with_plugins(files.clone()).map_err(|e| e.to_string())?);
+        *last = Some((files, Arc::clone(&catalogue)));
+        drop(last);
+        Ok(catalogue.judge(line))
+    }
 }
 
 /// The actions in force on this target.

@@ -4,16 +4,18 @@
 //! fixed place stands in [`Paths`]. std and a few system calls; no async, no shell; unsafe only in `sandbox/sys.rs`.
 
 mod answer;
+pub mod channel;
 pub mod config;
 mod confine;
 pub mod describe;
 mod files;
 mod paths;
+mod perform;
 pub mod pra_exec;
 pub mod pra_run;
 mod programs;
 mod readers;
-mod request;
+pub mod request;
 mod run;
 pub mod sandbox;
 mod syslog;

@@ -6,12 +6,11 @@
 
 use std::ffi::OsString;
 
-/// The client's line, or why there is none.
-pub(crate) fn line(
-    program: &str,
-    arguments: &[OsString],
-    original: Option<OsString>,
-) -> Result<String, String> {
+/// The client's line, or why there is none. `program` is the place of the forced command itself.
+///
+/// # Errors
+/// Why there is none.
+pub fn line(program: &str, arguments: &[OsString], original: Option<OsString>) -> Result<String, String> {
     let text = |raw: OsString| raw.into_string().map_err(|_| "the request is not UTF-8".to_owned());
     let interactive = || "no command was given, and there is no shell here".to_owned();
     match arguments {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::channel::Port;
 use crate::sandbox::Sandbox;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -51,6 +52,8 @@ pub(crate) enum End {
 pub(crate) enum Sink<'a> {
     /// To the peer, as it comes.
     Peer { fd: BorrowedFd<'a>, buffer: Vec<u8> },
+    /// To a session's peer, in frames, as far as it gives credit.
+    Session { port: &'a Port, error: bool, buffer: Vec<u8> },
     /// Into memory, up to so many bytes; the rest is dropped.
     Keep { text: Vec<u8>, limit: usize },
 }
@@ -59,46 +62,110 @@ impl<'a> Sink<'a> {
     pub(crate) fn peer(fd: BorrowedFd<'a>) -> Self {
         Self::Peer { fd, buffer: Vec::new() }
     }
+    pub(crate) fn session(port: &'a Port, error: bool) -> Self {
+        Self::Session { port, error, buffer: Vec::new() }
+    }
     pub(crate) fn keep(limit: usize) -> Self {
         Self::Keep { text: Vec::new(), limit }
     }
     pub(crate) fn text(&self) -> String {
         match self {
-            Self::Peer { .. } => String::new(),
+            Self::Peer { .. } | Self::Session { .. } => String::new(),
             Self::Keep { text, .. } => String::from_utf8_lossy(text).into_owned(),
         }
     }
     pub(crate) fn take(&mut self, bytes: &[u8]) {
         match self {
-            Self::Peer { buffer, .. } => buffer.extend_from_slice(bytes),
+            Self::Peer { buffer, .. } | Self::Session { buffer, .. } => buffer.extend_from_slice(bytes),
             Self::Keep { text, limit } => {
                 let room = limit.saturating_sub(text.len());
                 text.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
         }
     }
+    fn buffered(&self) -> usize {
+        match self {
+            Self::Peer { buffer, .. } | Self::Session { buffer, .. } => buffer.len(),
+            Self::Keep { .. } => 0,
+        }
+    }
     pub(crate) fn pending(&self) -> bool {
-        matches!(self, Self::Peer { buffer, .. } if !buffer.is_empty())
+        self.buffered() > 0
     }
     /// Whether more may be read from the program: a peer that reads slowly slows the program down.
     pub(crate) fn has_room(&self) -> bool {
-        !matches!(self, Self::Peer { buffer, .. } if buffer.len() >= 64 << 10)
+        match self {
+            // Many of them may wait at once: each holds one read and no more.
+            Self::Session { buffer, .. } => buffer.is_empty(),
+            Self::Peer { .. } | Self::Keep { .. } => self.buffered() < 64 << 10,
+        }
     }
     /// Hands over what the peer takes now; `false` when it has gone.
     pub(crate) fn flush(&mut self) -> bool {
-        let Self::Peer { fd, buffer } = self else { return true };
-        while !buffer.is_empty() {
-            match rustix::io::write(*fd, buffer) {
-                Ok(written) => {
-                    buffer.drain(..written);
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => return true,
-                Err(_) => return false,
+        match self {
+            Self::Peer { fd, buffer } => write_now(*fd, buffer),
+            Self::Session { port, error, buffer } => {
+                port.push(*error, buffer);
+                !port.stopped()
             }
+            Self::Keep { .. } => true,
         }
-        true
     }
+    /// What to wait for until more can be handed over, or the peer has gone.
+    pub(crate) fn poll_fd(&self) -> Option<PollFd<'_>> {
+        match self {
+            Self::Peer { fd, buffer } => {
+                // Without events the kernel still tells when the peer has gone.
+                let events = if buffer.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+                Some(PollFd::from_borrowed_fd(*fd, events))
+            }
+            Self::Session { port, .. } => Some(PollFd::from_borrowed_fd(port.event.fd(), PollFlags::IN)),
+            Self::Keep { .. } => None,
+        }
+    }
+    /// After a wait and before the flushes, so that no call for a flush is missed.
+    pub(crate) fn hear(&self) {
+        if let Self::Session { port, .. } = self {
+            port.event.hear();
+        }
+    }
+    /// Hands all of it over, waiting for the peer until then; `false` when it has gone or did not take it in time.
+    pub(crate) fn send(&mut self, bytes: &[u8], until: Instant) -> bool {
+        self.take(bytes);
+        loop {
+            if !self.flush() {
+                return false;
+            }
+            if !self.pending() {
+                return true;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let time = rustix::time::Timespec::try_from(left).ok();
+            if let Some(fd) = self.poll_fd() {
+                // An interrupted or failed poll is one more turn of the loop.
+                let _ = poll(&mut [fd], time.as_ref());
+            }
+            self.hear();
+        }
+    }
+}
+
+/// Writes what fits; `false` when nobody reads.
+fn write_now(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> bool {
+    while !buffer.is_empty() {
+        match rustix::io::write(fd, buffer) {
+            Ok(written) => {
+                buffer.drain(..written);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => return true,
+            Err(_) => return false,
+        }
+    }
+    true
 }
 
 /// Runs it to its end.
@@ -250,15 +317,14 @@ fn wait(left: Duration, exited: &impl AsFd, ended: bool, streams: [(Option<Borro
         if let Some(pipe) = pipe.as_ref().filter(|_| sink.has_room()) {
             fds.push(PollFd::from_borrowed_fd(*pipe, PollFlags::IN));
         }
-        if let Sink::Peer { fd, buffer } = sink {
-            // Without events the kernel still tells when the peer has gone.
-            let events = if buffer.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
-            fds.push(PollFd::from_borrowed_fd(*fd, events));
-        }
+        fds.extend(sink.poll_fd());
     }
     let time = rustix::time::Timespec::try_from(left.min(Duration::from_secs(5))).ok();
     // An interrupted or failed poll is one more turn of the loop.
     let _ = poll(&mut fds, time.as_ref());
+    for (_, sink) in streams {
+        sink.hear();
+    }
 }
 
 pub(crate) fn peer_gone(sink: &Sink<'_>) -> bool {
@@ -336,9 +402,11 @@ mod tests {
             "GIT_CONFIG_GLOBAL",
             "GIT_CONFIG_KEY_0",
             "GIT_CONFIG_KEY_1",
+            "GIT_CONFIG_KEY_2",
             "GIT_CONFIG_NOSYSTEM",
             "GIT_CONFIG_VALUE_0",
             "GIT_CONFIG_VALUE_1",
+            "GIT_CONFIG_VALUE_2",
             "GIT_NO_LAZY_FETCH",
             "GIT_OPTIONAL_LOCKS",
             "HOME",

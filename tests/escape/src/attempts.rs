@@ -189,10 +189,10 @@ fn processes(pid: i32) -> Vec<(&'static str, Attempt)> {
                     SYS_process_vm_readv,
                     pid,
                     std::ptr::from_ref(&local),
-                    1,
+                    1_usize,
                     std::ptr::from_ref(&remote),
-                    1,
-                    0
+                    1_usize,
+                    0_usize
                 ) {
                     // It got as far as the memory, and nothing lies there.
                     Err(libc::EFAULT) => Ok(0),
@@ -347,7 +347,7 @@ fn unix() -> Vec<(&'static str, Attempt)> {
 fn programs() -> Vec<(&'static str, Attempt)> {
     vec![
         ("start another program", Box::new(|| start("/usr/bin/id", "-u"))),
-        ("start a shell", Box::new(|| start("/bin/sh", "-cexit"))),
+        ("start a shell", Box::new(|| start("/bin/bash", "--version"))),
         ("start a setuid program", Box::new(|| start("/usr/bin/sudo", "-V"))),
         ("start a program of its own", Box::new(|| start("/srv/escape/open/program", ""))),
         (

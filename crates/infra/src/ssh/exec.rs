@@ -20,7 +20,7 @@ pub struct ExecOutput {
     pub ms: u64,
 }
 
-const STDERR_BYTES: usize = 64 << 10;
+pub(super) const STDERR_BYTES: usize = 64 << 10;
 
 /// Closes the channel when the call is dropped, so that the target sees the peer go and ends the program.
 struct CloseOnDrop(Option<ChannelWriteHalf<Msg>>);
@@ -80,7 +80,7 @@ async fn collect(reads: &mut ChannelReadHalf, stdout_bytes: usize) -> ExecOutput
 }
 
 /// Appends up to the limit; `false` when something was left out.
-fn append(to: &mut Vec<u8>, data: &[u8], limit: usize) -> bool {
+pub(super) fn append(to: &mut Vec<u8>, data: &[u8], limit: usize) -> bool {
     let room = limit.saturating_sub(to.len());
     to.extend_from_slice(&data[..data.len().min(room)]);
     data.len() <= room

@@ -1,4 +1,5 @@
-//! SSH to the hosts: one connection per host and account, strict host keys, bounded in time and bytes.
+//! SSH to the hosts: one connection per host and account, strict host keys, bounded in time and bytes. A reader's commands go
+//! through one session per host where the target has it.
 //!
 //! Nothing above this module knows the SSH library. A command can only be sent with a [receipt](crate::store::Receipt), which
 //! [`crate::store`] hands out for a written audit record: no record, no command.
@@ -7,6 +8,7 @@ mod exec;
 mod hostkey;
 mod identity;
 mod pool;
+mod session;
 
 use std::time::Duration;
 

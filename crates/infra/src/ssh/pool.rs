@@ -1,8 +1,8 @@
 //! One connection per host and account, made when first needed and kept.
 //!
 //! Each pair of host and account has a slot of its own with its own lock, so a host that hangs delays nobody
-//! else. Channels are counted: more calls than `channels_per_host` wait, they do not fail on sshd's
-//! `MaxSessions`.
+//! else. A reader's commands share one session, which is one channel. Where the target has none, and for the runner, channels are
+//! counted: more calls than `channels_per_host` wait, they do not fail on sshd's `MaxSessions`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use crate::config::{Config, Host, HostName, Limits};
 use crate::store::Receipt;
 
+use super::session::{self, Failure, NoSession, Session};
 use super::{Account, ExecOutput, HostKeys, SshError, exec, load_private_key};
 
 /// All connections of this process.
@@ -42,9 +43,24 @@ impl std::fmt::Debug for Slot {
 
 #[derive(Default)]
 struct State {
-    connection: Option<Arc<Handle<Client>>>,
+    connection: Option<Arc<Connection>>,
     /// The last failure to connect, given to all who waited for the same attempt.
     failed: Option<(Instant, SshError)>,
+}
+
+/// One connection, and how commands go through it.
+struct Connection {
+    handle: Handle<Client>,
+    way: tokio::sync::Mutex<Way>,
+}
+
+/// How a reader's commands go.
+enum Way {
+    /// Nothing was tried yet.
+    Unknown,
+    Session(Arc<Session>),
+    /// The target knows no session: each command has a channel of its own.
+    OneShot,
 }
 
 impl Pool {
@@ -73,6 +89,13 @@ impl Pool {
         };
         let timed_out = || SshError::TimedOut { host: host.name.clone(), limit };
         let work = async {
+            if account == Account::Reader
+                && stdin.is_none()
+                && session::fits(line)
+                && let Some(output) = self.through_session(host, &slot, line).await?
+            {
+                return Ok(output);
+            }
             // The gate is never closed, so the error cannot happen; it would read as a lost connection.
             let _permit = slot.gate.acquire().await.map_err(|e| lost(host, &e))?;
             let channel = self.open_channel(host, account, &slot).await?;
@@ -96,6 +119,68 @@ impl Pool {
         }))
     }
 
+    /// Runs a reader's line in the host's session; `None` when there is none.
+    async fn through_session(
+        &self,
+        host: &Host,
+        slot: &Slot,
+        line: &str,
+    ) -> Result<Option<ExecOutput>, SshError> {
+        // A session that ends just now has not taken the line; the next one is new.
+        for _ in 0..2 {
+            let Some(session) = self.session(host, slot).await? else { return Ok(None) };
+            match session.call(line, self.limits.output_bytes).await {
+                Ok(output) => return Ok(Some(output)),
+                Err(Failure::NotTaken) => {}
+                Err(Failure::Lost(cause)) => return Err(lost(host, &cause)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The session of the host, opened if need be; a dead connection is replaced once.
+    async fn session(&self, host: &Host, slot: &Slot) -> Result<Option<Arc<Session>>, SshError> {
+        let mut replaced = false;
+        loop {
+            let connection = self.connection(host, Account::Reader, slot).await?;
+            let mut way = connection.way.lock().await;
+            match &*way {
+                Way::OneShot => return Ok(None),
+                Way::Session(session) if !session.is_over() => return Ok(Some(Arc::clone(session))),
+                Way::Session(_) | Way::Unknown => {}
+            }
+            match session::open(&connection.handle, self.limits.connect).await {
+                Ok(session) => {
+                    let session = Arc::new(session);
+                    *way = Way::Session(Arc::clone(&session));
+                    return Ok(Some(session));
+                }
+                // sshd is full of others' channels: this command waits for one as any other.
+                Err(NoSession::Connection(russh::Error::ChannelOpenFailure(_))) => return Ok(None),
+                Err(NoSession::NotSpoken(cause)) if !connection.handle.is_closed() => {
+                    tracing::info!(host = %host.name, cause, "no session: each command has its own channel");
+                    *way = Way::OneShot;
+                    return Ok(None);
+                }
+                Err(NoSession::NotSpoken(_) | NoSession::Connection(_)) if !replaced => {
+                    replaced = true;
+                    drop(way);
+                    Self::forget(slot, &connection).await;
+                }
+                Err(NoSession::NotSpoken(cause)) => return Err(lost(host, &cause)),
+                Err(NoSession::Connection(e)) => return Err(lost(host, &e)),
+            }
+        }
+    }
+
+    /// Makes the next call connect anew.
+    async fn forget(slot: &Slot, connection: &Arc<Connection>) {
+        let mut state = slot.state.lock().await;
+        if state.connection.as_ref().is_some_and(|c| Arc::ptr_eq(c, connection)) {
+            state.connection = None;
+        }
+    }
+
     /// Opens a channel; a dead connection is replaced once, a full sshd is asked again until the caller's time
     /// runs out.
     async fn open_channel(
@@ -108,15 +193,12 @@ impl Pool {
         let mut replaced = false;
         loop {
             let connection = self.connection(host, account, slot).await?;
-            match connection.channel_open_session().await {
+            match connection.handle.channel_open_session().await {
                 Ok(channel) => return Ok(channel),
                 Err(russh::Error::ChannelOpenFailure(_)) => tokio::time::sleep(FULL_PAUSE).await,
                 Err(_) if !replaced => {
                     replaced = true;
-                    let mut state = slot.state.lock().await;
-                    if state.connection.as_ref().is_some_and(|c| Arc::ptr_eq(c, &connection)) {
-                        state.connection = None;
-                    }
+                    Self::forget(slot, &connection).await;
                 }
                 Err(e) => return Err(lost(host, &e)),
             }
@@ -128,10 +210,10 @@ impl Pool {
         host: &Host,
         account: Account,
         slot: &Slot,
-    ) -> Result<Arc<Handle<Client>>, SshError> {
+    ) -> Result<Arc<Connection>, SshError> {
         let asked = Instant::now();
         let mut state = slot.state.lock().await;
-        if let Some(connection) = state.connection.as_ref().filter(|c| !c.is_closed()) {
+        if let Some(connection) = state.connection.as_ref().filter(|c| !c.handle.is_closed()) {
             return Ok(Arc::clone(connection));
         }
         if let Some((_, error)) = state.failed.as_ref().filter(|(at, _)| *at >= asked) {
@@ -143,10 +225,11 @@ impl Pool {
         });
         match result {
             Ok(handle) => {
-                let handle = Arc::new(handle);
-                state.connection = Some(Arc::clone(&handle));
+                let way = tokio::sync::Mutex::new(Way::Unknown);
+                let connection = Arc::new(Connection { handle, way });
+                state.connection = Some(Arc::clone(&connection));
                 state.failed = None;
-                Ok(handle)
+                Ok(connection)
             }
             Err(error) => {
                 state.connection = None;

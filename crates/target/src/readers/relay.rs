@@ -131,14 +131,14 @@ impl Work {
             }
         }
         for sink in sinks {
-            if let Sink::Peer { fd, buffer } = sink {
-                let events = if buffer.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
-                fds.push(PollFd::from_borrowed_fd(*fd, events));
-            }
+            fds.extend(sink.poll_fd());
         }
         let time = rustix::time::Timespec::try_from(left.min(Duration::from_secs(5))).ok();
         // An interrupted or failed poll is one more turn of the loop.
         let _ = poll(&mut fds, time.as_ref());
+        for sink in sinks {
+            sink.hear();
+        }
         places.map(|place| place.is_some_and(|at: usize| !fds[at].revents().is_empty()))
     }
 }

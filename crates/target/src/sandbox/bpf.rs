@@ -3,8 +3,6 @@
 //! The calls are found by a binary search, so a decision costs a few steps; what needs no look at arguments is decided once and
 //! kept by the kernel.
 
-use std::collections::BTreeMap;
-
 use super::sys::Instruction;
 
 /// What is decided of one call.
@@ -94,44 +92,59 @@ fn argument(index: u8) -> Instruction {
     op(LOAD, ARGUMENTS_AT + 8 * u32::from(index))
 }
 
-/// The filter. Calls that are not in `rules` fail with EPERM; those behind `last`, which are newer than the table, with ENOSYS, as
-/// on a kernel that does not have them. A call in another architecture's convention ends the process.
-pub(super) fn assemble(rules: &BTreeMap<u32, Rule>, last: u32) -> Vec<Instruction> {
-    let mut program =
-        vec![op(LOAD, ARCH_AT), branch(JUMP_EQUAL, ARCH, 1, 0), op(RETURN, KILL), op(LOAD, NUMBER_AT)];
-    program.extend(search(&segments(rules, last)));
+/// The filter. `rules` are in the order of their numbers. Calls that are not among them fail with EPERM; those behind `last`, which
+/// are newer than the table, with ENOSYS, as on a kernel that does not have them. A call in another architecture's convention ends
+/// the process.
+pub(super) fn assemble(rules: &[(u32, Rule)], last: u32) -> Vec<Instruction> {
+    // It is made for each run: one buffer, nothing copied.
+    let mut program = Vec::with_capacity(1024);
+    program.push(op(LOAD, ARCH_AT));
+    program.push(branch(JUMP_EQUAL, ARCH, 1, 0));
+    program.push(op(RETURN, KILL));
+    program.push(op(LOAD, NUMBER_AT));
+    search(&segments(rules, last), &mut program);
     program
 }
 
 /// Runs of numbers with the same rule, by their first number.
-fn segments(rules: &BTreeMap<u32, Rule>, last: u32) -> Vec<(u32, Rule)> {
-    let mut found: Vec<(u32, Rule)> = Vec::new();
-    let mut add = |from: u32, rule: Rule| {
+fn segments(rules: &[(u32, Rule)], last: u32) -> Vec<(u32, &Rule)> {
+    const REFUSED: &Rule = &Rule::Fail(EPERM);
+    const UNKNOWN: &Rule = &Rule::Fail(ENOSYS);
+    let mut found: Vec<(u32, &Rule)> = Vec::with_capacity(2 * rules.len() + 2);
+    let mut add = |from: u32, rule| {
         if found.last().is_none_or(|(_, before)| *before != rule) {
             found.push((from, rule));
         }
     };
-    for number in 0..=last {
-        add(number, rules.get(&number).cloned().unwrap_or(Rule::Fail(EPERM)));
+    let mut next = 0;
+    for (number, rule) in rules {
+        if *number > next {
+            add(next, REFUSED);
+        }
+        add(*number, rule);
+        next = number + 1;
+    }
+    if next <= last {
+        add(next, REFUSED);
     }
     // Among them the numbers of x32, which have bit 30.
-    add(last + 1, Rule::Fail(ENOSYS));
+    add(last + 1, UNKNOWN);
     found
 }
 
 /// A search tree over the segments; each branch ends with a return.
-fn search(segments: &[(u32, Rule)]) -> Vec<Instruction> {
+fn search(segments: &[(u32, &Rule)], program: &mut Vec<Instruction>) {
     if let [(_, rule)] = segments {
-        return decide(rule);
+        return program.extend(decide(rule));
     }
     let (low, high) = segments.split_at(segments.len() / 2);
-    let left = search(low);
-    let mut program = vec![branch(JUMP_FROM, high[0].0, 0, 1)];
+    program.push(branch(JUMP_FROM, high[0].0, 0, 1));
     // A jump of its own: it reaches further than a branch.
-    program.push(op(JUMP, u32::try_from(left.len()).unwrap_or(u32::MAX)));
-    program.extend(left);
-    program.extend(search(high));
-    program
+    let jump = program.len();
+    program.push(op(JUMP, 0));
+    search(low, program);
+    program[jump].value = u32::try_from(program.len() - jump - 1).unwrap_or(u32::MAX);
+    search(high, program);
 }
 
 fn decide(rule: &Rule) -> Vec<Instruction> {
@@ -235,8 +248,8 @@ pub(super) mod tests {
         }
     }
 
-    fn sample() -> BTreeMap<u32, Rule> {
-        BTreeMap::from([
+    fn sample() -> Vec<(u32, Rule)> {
+        vec![
             (0, Rule::Allow),
             (1, Rule::Allow),
             (3, Rule::Fail(ENOSYS)),
@@ -249,7 +262,7 @@ pub(super) mod tests {
                     Socket { family: 16, types: vec![3], protocols: vec![0, 4] },
                 ]),
             ),
-        ])
+        ]
     }
 
     #[test]

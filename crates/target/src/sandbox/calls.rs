@@ -1,7 +1,5 @@
 //! The system calls that a program which only looks may make. What is not listed fails with EPERM.
 
-use std::collections::BTreeMap;
-
 use super::bpf::{Condition, Rule, Socket};
 use super::sys::OWN_PID;
 
@@ -289,14 +287,14 @@ const CREATE: u32 = 0o100;
 /// `O_TMPFILE` without `O_DIRECTORY`.
 const TEMPORARY: u32 = 0o20_000_000;
 
-/// The rules of one profile.
-pub(super) fn rules(sockets: &[Socket], here: &Circumstances) -> BTreeMap<u32, Rule> {
-    let mut rules = BTreeMap::new();
+/// The rules of one profile, in the order of their numbers; each number once.
+pub(super) fn rules(sockets: &[Socket], here: &Circumstances) -> Vec<(u32, Rule)> {
+    let mut rules = Vec::with_capacity(256);
     for number in [FILES, WAITING, MEMORY, PROCESSES, TIME, SOCKETS, OLD].into_iter().flatten() {
-        rules.insert(number_of(*number), Rule::Allow);
+        rules.push((number_of(*number), Rule::Allow));
     }
     rules.extend(NEW.iter().map(|number| (*number, Rule::Allow)));
-    let mut set = |number: libc::c_long, rule: Rule| rules.insert(number_of(number), rule);
+    let mut set = |number: libc::c_long, rule: Rule| rules.push((number_of(number), rule));
 
     // Their arguments lie in memory, where a filter cannot look; the C library then uses the older calls.
     set(libc::SYS_clone3, Rule::Fail(ENOSYS));
@@ -337,6 +335,7 @@ pub(super) fn rules(sockets: &[Socket], here: &Circumstances) -> BTreeMap<u32, R
     // A pair is a pipe: it reaches nobody.
     let pair = Socket { family: 1, types: vec![1, 2, 5], protocols: vec![] };
     set(libc::SYS_socketpair, Rule::Sockets(vec![pair]));
+    rules.sort_unstable_by_key(|(number, _)| *number);
     rules
 }
 

@@ -53,6 +53,10 @@ impl Ruleset {
         // An old kernel refuses a longer struct, unless the rest is zero.
         let fd = sys::landlock_create(&Handled { fs, net, scoped }, size_of::<Handled>())
             .map_err(|e| format!("Landlock: {e}"))?;
+        if net & BIND_TCP != 0 && tcp {
+            // Clients bind before they connect (dig), to a port of the kernel's choice; nobody can listen.
+            sys::landlock_allow_port(fd.as_fd(), 0, BIND_TCP).map_err(|e| format!("Landlock: {e}"))?;
+        }
         Ok(Self { fd, fs })
     }
 

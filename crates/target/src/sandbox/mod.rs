@@ -1,8 +1,8 @@
 //! What keeps a permitted program harmless whatever it does: Landlock for files, TCP, signals and abstract sockets; a seccomp
 //! filter for everything that Landlock does not cover; no privileges, limits, a session of its own.
 //!
-//! It is prepared for one permitted line ([`Sandbox::prepare`]) and entered by the child between fork and exec, so that one
-//! process can run many programs with different profiles at the same time. The profiles are a table ([`profiles`]).
+//! It is prepared for one permitted line (`Sandbox::prepare`) and entered by the child between fork and exec, so that one
+//! process can run many programs with different profiles at the same time. The profiles are a table (`profiles`).
 
 mod bpf;
 mod calls;
@@ -23,6 +23,7 @@ use rustix::fs::FileType;
 use self::landlock::{EXECUTE, READ_DIR, READ_FILE, RESOLVE_UNIX, Ruleset, WRITE_FILE};
 use self::profiles::{Family, Row};
 use self::sys::Instruction;
+pub(crate) use self::sys::share_heap;
 pub(crate) use self::thread::ThreadSandbox;
 
 /// What the running kernel offers.

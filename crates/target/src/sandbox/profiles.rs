@@ -39,6 +39,8 @@ const SOCK_DIAG: u32 = 4;
 const AUDIT: u32 = 9;
 /// Firewall.
 const NETFILTER: u32 = 12;
+/// Devices that come and go; nobody but root can send there.
+const UEVENT: u32 = 15;
 /// ethtool, task statistics.
 const GENERIC: u32 = 16;
 
@@ -108,9 +110,18 @@ pub(super) const COMMON: &[&str] = &[
     "/sys/fs/cgroup/cgroup.controllers",
 ];
 
-/// Folders whose names every program may list, not read: where programs lie.
-pub(super) const LISTED: &[&str] =
-    &["/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/usr/games", "/opt"];
+/// Folders whose names every program may list, not read: where programs and devices lie.
+pub(super) const LISTED: &[&str] = &[
+    "/bin",
+    "/sbin",
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    "/usr/games",
+    "/opt",
+    "/dev",
+];
 
 /// Writable for every program.
 pub(super) const SINKS: &[&str] = &["/dev/null"];
@@ -124,7 +135,7 @@ pub(super) const PROFILES: [Row; 8] = [
     Row {
         profile: Profile::Netlink,
         reads: &["/proc", "/sys", "/run/netns", "/etc/iproute2"],
-        sockets: &[Family::Netlink(&[ROUTE, SOCK_DIAG, AUDIT, NETFILTER, GENERIC])],
+        sockets: &[Family::Netlink(&[ROUTE, SOCK_DIAG, AUDIT, NETFILTER, UEVENT, GENERIC])],
         services: &[],
         tcp: false,
         bounded: true,

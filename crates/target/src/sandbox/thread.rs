@@ -86,7 +86,7 @@ fn filter(read: &[BorrowedFd<'_>], written: &[BorrowedFd<'_>]) -> Vec<Instructio
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         rules.insert(number(call), Rule::If(vec![Condition::clear(2, PROT_EXEC)]));
     }
-    bpf::assemble(&rules, calls::LAST)
+    bpf::assemble(&rules.into_iter().collect::<Vec<_>>(), calls::LAST)
 }
 
 #[cfg(test)]
