@@ -61,10 +61,13 @@ fn the_servers_disk_and_both_keys_change_nothing() {
         "pra-run",
         "sudo -n /usr/local/sbin/pra-run",
         "logger forged",
-        "mcp-session",
+        "mcp-session systemctl restart caddy",
     ] {
         assert_eq!(lab.read("t2", line).exit, 126, "{line}");
     }
+    // A session takes frames and no text; what its frames may ask for is what a line may.
+    let said = run(lab.ssh("mcp-reader", "t2", &[]).arg("mcp-session"), b"systemctl restart caddy\n");
+    assert!(said.exit == 126 && said.out.contains("a session begins with one hello"), "{said:?}");
 
     // With the runner's key: replays, changed grants, own signatures, other requests.
     let mut forged = vec![
