@@ -14,7 +14,7 @@ const SERVICES_WRITE: [(&str, &str); 9] = [
     ("/var/lib/systemd/random-seed", "systemd-random-seed"),
     ("/var/lib/logrotate/status", "logrotate.timer"),
     ("/var/lib/containers/storage/overlay-containers", "logs and states of the containers that run"),
-    ("/var/cache/containers/", "podman's service keeps a lock of short names of images there"),
+    ("/var/cache/containers", "podman's service keeps a lock of short names of images there"),
     (
         "/var/lib/mcp-linux-infra/ledger/clock",
         "the highest time that pra-run has seen, also with a refused grant",
@@ -29,7 +29,7 @@ const SERVICES_WRITE: [(&str, &str); 9] = [
 
 /// Settings of the kernel that are counters, random, or follow what runs.
 const COUNTERS: &str = "random|nr$|_nr|file-nr|count|usage|state$|last_pid|dentry|inode|_max_|domainname|sched_domain|tcp_fastopen_key|\
-    flowtable|stat_refresh|entropy|poweroff_cmd|gc_|max_lock_depth|neigh|ns_last_pid|pty";
+    flowtable|stat_refresh|entropy|poweroff_cmd|gc_|max_lock_depth|neigh|ns_last_pid|pty|quota\\.syncs";
 
 /// One look at a host.
 pub struct State {
