@@ -1,23 +1,76 @@
 #!/usr/bin/env bash
 # build-target.sh - builds the three static programs for targets into target/dist/.
 # Static on the gnu target (no musl needed): they run on any distribution with a kernel from 5.13 on.
+#   build-target.sh                       build
+#   build-target.sh --check-reproducible  build here and in a folder with another path; the bytes must be the same
 set -euo pipefail
 cd "$(dirname "$0")/.."
+programs=(mcp-wrapper pra-exec pra-run)
+# The aim is 2 MiB; with the session and the readers mcp-wrapper is 11 KB above it.
+most=$((33 << 16))
 triple=$(rustc -vV | sed -n 's/^host: //p')
-target_dir=${CARGO_TARGET_DIR:-target}
-# The same source gives the same bytes wherever it lies and whoever builds it.
 home=${CARGO_HOME:-$HOME/.cargo}
-export RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs --remap-path-prefix=$PWD=/src --remap-path-prefix=$home=/cargo"
-cargo build --locked --profile dist --target "$triple" -p target --bins
-mkdir -p target/dist
-for program in mcp-wrapper pra-exec pra-run; do
-  install -m 755 "$target_dir/$triple/dist/$program" target/dist/
-  size=$(stat -c %s "target/dist/$program")
-  if readelf -d "target/dist/$program" 2>/dev/null | grep -q NEEDED; then
+
+# The list of crates is built in: `cargo audit bin` and scanners read it from the program itself.
+if ! PATH="$PATH:$home/bin" command -v cargo-auditable > /dev/null; then
+  cargo install --quiet --locked cargo-auditable@0.7.7
+fi
+export PATH="$PATH:$home/bin"
+
+# build ROOT TARGET_DIR: the same source gives the same bytes wherever it lies and whoever builds it.
+build() {
+  local flags=(
+    -C target-feature=+crt-static
+    -C link-arg=-Wl,-z,pack-relative-relocs
+    # They end at a panic: nothing is ever unwound, and what only unwinding looks at is left out.
+    -C force-unwind-tables=no
+    -C link-arg=-Wl,--no-eh-frame-hdr
+    # What many functions have in common stands once.
+    -C llvm-args=-enable-machine-outliner=always
+    "--remap-path-prefix=$1=/src" "--remap-path-prefix=$home=/cargo"
+  )
+  (cd "$1" && MCP_COMPACT_CATALOGUE=1 RUSTFLAGS="${flags[*]}" CARGO_TARGET_DIR="$2" \
+    cargo auditable build --locked --profile dist --target "$triple" -p target --bins)
+}
+
+check() {
+  local program=$1 size
+  size=$(stat -c %s "$program")
+  if readelf -d "$program" 2> /dev/null | grep -q NEEDED || readelf -lW "$program" | grep -q INTERP; then
     echo "build-target: $program is not static" >&2; exit 1
   fi
-  if [ "$size" -gt $((5 << 19)) ]; then
-    echo "build-target: $program has $size bytes, more than 2.5 MiB" >&2; exit 1
+  if readelf -SW "$program" | grep -qE ' \.(symtab|debug_)'; then
+    echo "build-target: $program is not stripped" >&2; exit 1
   fi
-  echo "target/dist/$program  $size bytes, static"
+  if ! readelf -SW "$program" | grep -q ' \.dep-v0 '; then
+    echo "build-target: $program does not say what it is built from" >&2; exit 1
+  fi
+  if [ "$size" -gt "$most" ]; then
+    echo "build-target: $program has $size bytes, more than $most" >&2; exit 1
+  fi
+  echo "$program  $size bytes, static, stripped, auditable"
+}
+
+target_dir=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+build "$PWD" "$target_dir"
+mkdir -p target/dist
+for program in "${programs[@]}"; do
+  install -m 755 "$target_dir/$triple/dist/$program" target/dist/
+  check "target/dist/$program"
 done
+
+if [ "${1:-}" = --check-reproducible ]; then
+  copy=$(mktemp -d)
+  trap 'rm -rf "$copy"' EXIT
+  mkdir -p "$copy/elsewhere/source"
+  tar -c --exclude=./target --exclude=./.git . | tar -x -C "$copy/elsewhere/source"
+  build "$copy/elsewhere/source" "$copy/elsewhere/built"
+  same=0
+  for program in "${programs[@]}"; do
+    here=$(sha256sum < "target/dist/$program") there=$(sha256sum < "$copy/elsewhere/built/$triple/dist/$program")
+    echo "$program  here ${here%% *}  elsewhere ${there%% *}"
+    [ "$here" = "$there" ] || same=1
+  done
+  [ "$same" = 0 ] || { echo "build-target: the builds differ" >&2; exit 1; }
+  echo "build-target: both builds gave the same bytes"
+fi

@@ -23,6 +23,44 @@ pub struct Nearest<'a> {
     pub cause: String,
 }
 
+/// The text of a built-in plugin.
+fn text(bytes: &[u8]) -> String {
+    /// In bytes, far more than any plugin has.
+    const MOST: usize = 1 << 20;
+    let bytes = if DEFLATED {
+        // Nothing is no plugin: it would be refused.
+        miniz_oxide::inflate::decompress_to_vec_with_limit(bytes, MOST).unwrap_or_default()
+    } else {
+        bytes.to_vec()
+    };
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// A plugin file.
+struct Source {
+    file: String,
+    /// `None` for a built-in one that is not read.
+    text: Option<String>,
+    /// SHA-256 of the file; the text may be a shorter one that judges alike.
+    digest: String,
+}
+
+impl Source {
+    fn new((file, text): (String, String)) -> Self {
+        let digest = sha256_hex(&[text.as_bytes()]);
+        Self { file, text: Some(text), digest }
+    }
+}
+
+/// The built-in plugins, of which those are read whose index is wanted.
+fn builtin(wanted: impl Fn(usize) -> bool) -> impl Iterator<Item = Source> {
+    PLUGINS.iter().enumerate().map(move |(index, (name, bytes, digest))| Source {
+        file: format!("builtin/{name}"),
+        text: wanted(index).then(|| text(bytes)),
+        digest: (*digest).to_owned(),
+    })
+}
+
 /// The policy: every plugin that is in force.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
@@ -47,8 +85,7 @@ impl Catalogue {
     /// The first wrong file, with its line. A plugin may add forms to a command that another one lists; a `blocked` form
     /// beats every other. Two plugins cannot have the same name.
     pub fn with_plugins(files: impl IntoIterator<Item = (String, String)>) -> Result<Self, PluginError> {
-        let builtin = PLUGINS.iter().map(|(name, text)| (format!("builtin/{name}"), (*text).to_owned()));
-        Self::of(builtin.chain(files))
+        Self::load(builtin(|_| true).chain(files.into_iter().map(Source::new)))
     }
 
     /// These plugins alone, without the built-in ones: to judge a plugin by itself.
@@ -56,7 +93,7 @@ impl Catalogue {
     /// # Errors
     /// As [`Self::with_plugins`].
     pub fn of(files: impl IntoIterator<Item = (String, String)>) -> Result<Self, PluginError> {
-        Self::load(&files.into_iter().collect::<Vec<_>>(), |_| true)
+        Self::load(files.into_iter().map(Source::new))
     }
 
     /// As [`Self::with_plugins`], but of the built-in plugins only those are read that list the command of this line: its verdict is
@@ -68,27 +105,28 @@ impl Catalogue {
         line: &str,
         files: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, PluginError> {
-        let builtin = PLUGINS.iter().map(|(name, text)| (format!("builtin/{name}"), (*text).to_owned()));
-        let sources: Vec<(String, String)> = builtin.chain(files).collect();
         let words = lex(line).ok();
         let command = words.as_ref().map(|w| w[0].as_str());
-        Self::load(&sources, |index| {
+        let builtin = builtin(|index| {
             LISTED.get(index).is_none_or(|listed| command.is_some_and(|c| listed.contains(&c)))
-        })
+        });
+        Self::load(builtin.chain(files.into_iter().map(Source::new)))
     }
 
-    fn load(sources: &[(String, String)], wanted: impl Fn(usize) -> bool) -> Result<Self, PluginError> {
+    fn load(sources: impl Iterator<Item = Source>) -> Result<Self, PluginError> {
+        let sources: Vec<Source> = sources.collect();
         let mut plugins: Vec<Plugin> = Vec::new();
         // A built-in file that is not read has the name of its plugin; a test holds it to that.
         let mut taken: Vec<(String, &str)> = Vec::new();
-        for (index, (file, text)) in sources.iter().enumerate() {
-            let name = if wanted(index) {
-                let plugin = Plugin::parse(file, text)?;
-                let name = plugin.name.clone();
-                plugins.push(plugin);
-                name
-            } else {
-                stem(file).to_owned()
+        for Source { file, text, .. } in &sources {
+            let name = match text {
+                Some(text) => {
+                    let plugin = Plugin::parse(file, text)?;
+                    let name = plugin.name.clone();
+                    plugins.push(plugin);
+                    name
+                }
+                None => stem(file).to_owned(),
             };
             if let Some((_, other)) = taken.iter().find(|(n, _)| *n == name) {
                 let cause = format!("the plugin {name} is defined in {other} already");
@@ -99,15 +137,11 @@ impl Catalogue {
         // Where a file lies differs between server and target; its name and bytes do not.
         let mut named: Vec<(&str, &str)> = sources
             .iter()
-            .map(|(file, text)| (file.rsplit('/').next().unwrap_or(file), text.as_str()))
+            .map(|source| (source.file.rsplit('/').next().unwrap_or(&source.file), source.digest.as_str()))
             .collect();
         named.sort_unstable();
-        let mut parts: Vec<Vec<u8>> = Vec::new();
-        for (name, text) in named {
-            parts.push(format!("{name}\n{}\n", text.len()).into_bytes());
-            parts.push(text.as_bytes().to_vec());
-        }
-        let digest = sha256_hex(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let listed: String = named.iter().map(|(name, digest)| format!("{name}\n{digest}\n")).collect();
+        let digest = sha256_hex(&[listed.as_bytes()]);
         let mut index: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
         for (p, plugin) in plugins.iter().enumerate() {
             for (c, command) in plugin.commands.iter().enumerate() {
@@ -117,7 +151,7 @@ impl Catalogue {
         Ok(Self { plugins, names: index, digest })
     }
 
-    /// SHA-256 over names and bytes of all plugin files: equal digests, equal verdicts.
+    /// SHA-256 over the names and SHA-256s of all plugin files: equal digests, equal verdicts.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -291,6 +325,7 @@ fn permitted(line: &str, plugin: &Plugin, command: &Command, form: &Form, fit: F
         access: command.access,
         reads: command.reads.clone(),
         helpers: command.helpers.clone(),
+        native: command.native.clone(),
     };
     Judgement {
         line: line.to_owned(),
@@ -324,6 +359,32 @@ fn blocked(line: &str, risk: Risk, plugin: Option<&Plugin>, reason: String) -> J
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compact::compact;
+
+    #[test]
+    fn the_compact_catalogue_judges_as_the_whole_one_does() {
+        let whole = Catalogue::builtin().unwrap();
+        let files = PLUGINS.iter().map(|(name, bytes, _)| ((*name).to_owned(), compact(&text(bytes))));
+        let short = Catalogue::of(files.clone()).unwrap();
+        let mut judged = 0;
+        for form in whole.plugins().iter().flat_map(|p| &p.commands).flat_map(|c| &c.forms) {
+            for line in form.examples.iter().chain(&form.counter_examples) {
+                assert_eq!(whole.judge(line), short.judge(line), "{line}");
+                judged += 1;
+            }
+        }
+        assert!(judged > 1000, "{judged}");
+        let long: usize = PLUGINS.iter().map(|p| text(p.1).len()).sum();
+        let brief: usize = files.map(|f| f.1.len()).sum();
+        assert!(brief < long * 2 / 3, "{brief} of {long} bytes");
+    }
+
+    #[test]
+    fn the_digest_is_that_of_the_files() {
+        let whole = Catalogue::builtin().unwrap();
+        let files = PLUGINS.iter().map(|(name, bytes, _)| ((*name).to_owned(), text(bytes)));
+        assert_eq!(whole.digest(), Catalogue::of(files).unwrap().digest());
+    }
 
     #[test]
     fn the_index_of_the_built_in_plugins_is_what_they_list() {

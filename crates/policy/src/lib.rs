@@ -5,6 +5,8 @@
 
 pub mod action;
 mod catalogue;
+#[cfg(test)]
+mod compact;
 mod form;
 pub mod lex;
 pub mod plugin;
@@ -186,6 +188,8 @@ pub struct Permit {
     pub reads: Vec<String>,
     /// Absolute paths of programs that it starts.
     pub helpers: Vec<String>,
+    /// The target's own reader that does the same; a target that does not know it runs the program.
+    pub native: Option<String>,
 }
 
 /// Hex SHA-256.

@@ -38,6 +38,8 @@ pub struct Command {
     pub reads: Vec<String>,
     /// Programs that it starts.
     pub helpers: Vec<String>,
+    /// The target's own reader that does the same without the program.
+    pub native: Option<String>,
     /// Its forms.
     pub forms: Vec<Form>,
 }
@@ -95,6 +97,9 @@ struct CommandFile {
     /// Programs that it starts.
     #[serde(default)]
     helpers: Vec<String>,
+    /// The target's own reader that does the same.
+    #[serde(default)]
+    native: Option<String>,
     /// Options that every form has.
     #[serde(default)]
     options: Vec<String>,
@@ -221,6 +226,10 @@ fn read_command(
             return Err(wrong(at, format!("{what} {bad:?}: it must be an absolute path")));
         }
     }
+    let named = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase());
+    if let Some(bad) = command.native.as_ref().filter(|name| !named(name)) {
+        return Err(wrong(at, format!("native {bad:?}: a reader's name has lower-case letters only")));
+    }
     let program = if command.program.is_empty() {
         ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].iter().map(|d| format!("{d}/{}", command.name)).collect()
     } else {
@@ -244,6 +253,7 @@ fn read_command(
         access: command.access,
         reads: command.reads,
         helpers: command.helpers,
+        native: command.native,
         forms,
     })
 }

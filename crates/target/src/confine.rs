@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use policy::PathOperand;
-use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2};
 use rustix::io::Errno;
 
 use crate::Paths;
@@ -20,6 +20,15 @@ pub(crate) fn open_all(
     argv: &[String],
     operands: &[PathOperand],
 ) -> Result<Vec<OwnedFd>, String> {
+    Ok(open_each(paths, argv, operands)?.into_iter().flatten().collect())
+}
+
+/// As [`open_all`], with the kernel's word on each that cannot be opened.
+pub(crate) fn open_each(
+    paths: &Paths,
+    argv: &[String],
+    operands: &[PathOperand],
+) -> Result<Vec<Result<OwnedFd, Errno>>, String> {
     let mut found = Vec::new();
     for operand in operands {
         let word = argv.get(operand.index).ok_or_else(|| "a path operand is missing".to_owned())?;
@@ -28,7 +37,14 @@ pub(crate) fn open_all(
             .iter()
             .find_map(|root| beneath(paths, word, root).ok())
             .ok_or_else(|| format!("{word:?} leads out of the permitted folders through a link"))?;
-        found.extend(object);
+        if let Ok(object) = &object
+            && object.is_foreign_link()
+        {
+            return Err(format!(
+                "{word:?} is a hard link to another owner's file that not everybody may read"
+            ));
+        }
+        found.push(object.map(|object| object.itself));
     }
     Ok(found)
 }
@@ -36,23 +52,61 @@ pub(crate) fn open_all(
 /// Folders in which others than root write.
 const OTHERS_WRITE: [&str; 6] = ["/var/", "/tmp/", "/run/", "/home/", "/srv/", "/opt/"];
 
-fn beneath(paths: &Paths, word: &str, root: &str) -> Result<Option<OwnedFd>, Errno> {
+/// What a word names, and the folder that holds it where others than root may have put it there.
+struct Object {
+    itself: OwnedFd,
+    folder: Option<OwnedFd>,
+}
+
+impl Object {
+    /// Whether it may be somebody else's file under a name that its owner did not give it: who can write in a folder may link
+    /// any file into it (unless `fs.protected_hardlinks` forbids), and so show it under a permitted path.
+    fn is_foreign_link(&self) -> bool {
+        let Some(folder) = &self.folder else { return false };
+        let (Ok(file), Ok(folder)) = (fstat(&self.itself), fstat(folder)) else { return true };
+        is_foreign_link(&file, &folder)
+    }
+}
+
+fn is_foreign_link(file: &Stat, folder: &Stat) -> bool {
+    let regular = FileType::from_raw_mode(file.st_mode) == FileType::RegularFile;
+    let secret = file.st_mode & 0o004 == 0;
+    // Only root has put something into a folder in which only root writes.
+    let roots_alone = folder.st_uid == 0 && folder.st_mode & 0o022 == 0;
+    regular && secret && file.st_nlink > 1 && file.st_uid != folder.st_uid && !roots_alone
+}
+
+/// The outer error leads out of the root; the inner one is the program's to say.
+fn beneath(paths: &Paths, word: &str, root: &str) -> Result<Result<Object, Errno>, Errno> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     if paths.system && !OTHERS_WRITE.iter().any(|folder| root.starts_with(folder)) {
-        return Ok(open(word, flags, Mode::empty()).ok());
+        return Ok(open(word, flags, Mode::empty()).map(|itself| Object { itself, folder: None }));
     }
     let (fixed, rest) = split(word, root);
     let base = if paths.system { PathBuf::from(&fixed) } else { paths.at(&fixed) };
-    let Ok(dir) = open(&base, flags, Mode::empty()) else { return Ok(None) };
+    let mut folder = match open(&base, flags, Mode::empty()) {
+        Ok(base) => base,
+        Err(e) => return Ok(Err(e)),
+    };
     if rest.is_empty() {
-        return Ok(Some(dir));
+        return Ok(Ok(Object { itself: folder, folder: None }));
     }
-    let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match openat2(&dir, rest, flags, Mode::empty(), how) {
-        Ok(object) => Ok(Some(object)),
-        Err(Errno::NOENT | Errno::ACCESS | Errno::NOTDIR) => Ok(None),
-        Err(e) => Err(e),
+    let within = |folder: &OwnedFd, rest: &str| {
+        let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        match openat2(folder, rest, flags, Mode::empty(), how) {
+            Err(e) if !matches!(e, Errno::NOENT | Errno::ACCESS | Errno::NOTDIR) => Err(e),
+            result => Ok(result),
+        }
+    };
+    let mut name = rest.as_str();
+    if let Some((folders, last)) = rest.rsplit_once('/') {
+        folder = match within(&folder, folders)? {
+            Ok(folder) => folder,
+            Err(e) => return Ok(Err(e)),
+        };
+        name = last;
     }
+    Ok(within(&folder, name)?.map(|itself| Object { itself, folder: Some(folder) }))
 }
 
 /// The part of the word that the root itself names, and the rest.
@@ -81,6 +135,37 @@ mod tests {
             ("/", "/", "/", ""),
         ] {
             assert_eq!(split(word, root), (fixed.to_owned(), rest.to_owned()), "{word}");
+        }
+    }
+
+    #[test]
+    fn hard_links_to_secrets_of_others_are_foreign() {
+        let (root, service, victim) = (0, 33, 1000);
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a"), "").unwrap();
+        let like = |name: &str, owner, mode, links| {
+            let object = open(dir.path().join(name), OFlags::PATH, Mode::empty()).unwrap();
+            let mut stat = fstat(&object).unwrap();
+            stat.st_uid = owner;
+            stat.st_mode = stat.st_mode & !0o7777 | mode;
+            stat.st_nlink = links;
+            stat
+        };
+        for (folder, folder_mode, file, mode, links, foreign) in [
+            (service, 0o755, victim, 0o640, 2, true),
+            (service, 0o755, root, 0o640, 2, true),
+            (root, 0o1777, victim, 0o600, 2, true),
+            (root, 0o775, victim, 0o640, 2, true),
+            (root, 0o755, victim, 0o640, 2, false),
+            (service, 0o755, service, 0o640, 2, false),
+            (service, 0o755, victim, 0o644, 2, false),
+            (service, 0o755, victim, 0o640, 1, false),
+        ] {
+            let found = is_foreign_link(&like("a", file, mode, links), &like(".", folder, folder_mode, 2));
+            assert_eq!(
+                found, foreign,
+                "folder of {folder} {folder_mode:o}, file of {file} {mode:o}, {links}"
+            );
         }
     }
 

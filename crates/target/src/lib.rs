@@ -14,6 +14,7 @@ mod perform;
 pub mod pra_exec;
 pub mod pra_run;
 mod programs;
+mod readers;
 pub mod request;
 mod run;
 pub mod sandbox;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use policy::{Level, Permit};
 
 use crate::config::{self, Config, Policy};
+use crate::readers::{self, Reader};
 use crate::run::{End, Program, Sink, run};
 use crate::sandbox::{Kernel, Sandbox};
 use crate::{EXIT_OUTPUT, EXIT_REFUSED, EXIT_TIME, Paths, confine, describe, hex, programs, syslog};
@@ -97,12 +98,12 @@ impl Request<'_> {
             let _ = self.log(true, &[("verdict", judged.verdict.as_str()), ("line", line)]);
             return Err(judged.reason);
         };
-        let operands = confine::open_all(self.paths, &permit.argv, &permit.paths)?;
-        let work = prepare(self.paths, config.sandbox, &permit, operands)?;
+        let place = Place { paths: self.paths, wish: config.sandbox };
+        let work = place.prepare(&permit)?;
         let form = judged.form.unwrap_or_default();
         self.log_start(&[("verdict", "auto"), ("form", &form), ("line", line)])?;
         let started = Instant::now();
-        let end = perform(&work, &permit, out, err)?;
+        let end = place.perform(work, &permit, out, err)?;
         let status = Outcome::Ended(end).status().to_string();
         let ms = started.elapsed().as_millis().to_string();
         let _ = self.log(false, &[("exit", &status), ("end", &format!("{end:?}")), ("ms", &ms)]);
@@ -122,34 +123,68 @@ impl Request<'_> {
 enum Work {
     /// A program of the system, confined.
     Program { path: PathBuf, sandbox: Sandbox },
+    /// A reader of our own, confined; a line that it hands back is the program's, with the operands that were opened before.
+    Reader { reader: Reader, kernel: Option<Kernel>, operands: Vec<OwnedFd> },
 }
 
-/// Everything that can still be refused: after it the request is logged, and then performed.
-fn prepare(
-    paths: &Paths,
+/// Where work is done, and how far it must be confined.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    paths: &'a Paths,
     wish: config::Sandbox,
-    permit: &Permit,
-    operands: Vec<OwnedFd>,
-) -> Result<Work, String> {
-    let path = programs::first(paths, &permit.program)?;
-    let sandbox = confinement(paths, wish, permit, &path, operands)?;
-    Ok(Work::Program { path, sandbox })
 }
 
-/// Turns a permit into output on the two sinks, within the permit's limits.
-fn perform(work: &Work, permit: &Permit, out: &mut Sink<'_>, err: &mut Sink<'_>) -> Result<End, String> {
-    match work {
-        Work::Program { path, sandbox } => {
-            let program = Program {
-                path,
-                argv: &permit.argv,
-                home: programs::READER_HOME,
-                sandbox: Some(sandbox),
-                time: Duration::from_secs(permit.limits.seconds),
-                bytes: permit.limits.bytes,
-                lines: permit.limits.lines,
-            };
-            run(&program, out, err)
+impl Place<'_> {
+    /// Everything that can still be refused: after it the request is logged, and then performed.
+    fn prepare(self, permit: &Permit) -> Result<Work, String> {
+        let operands = confine::open_all(self.paths, &permit.argv, &permit.paths)?;
+        match self.reader(permit)? {
+            Some((reader, kernel)) => Ok(Work::Reader { reader, kernel, operands }),
+            None => self.program(permit, operands),
+        }
+    }
+
+    fn program(self, permit: &Permit, operands: Vec<OwnedFd>) -> Result<Work, String> {
+        let path = programs::first(self.paths, &permit.program)?;
+        let sandbox = confinement(self.paths, self.wish, permit, &path, operands)?;
+        Ok(Work::Program { path, sandbox })
+    }
+
+    /// The reader that serves a line in its sandbox, and what the kernel offers for that. A kernel that lacks something is left to
+    /// [`confinement`], unless root has said that it does not matter.
+    fn reader(self, permit: &Permit) -> Result<Option<(Reader, Option<Kernel>)>, String> {
+        let kernel = self.paths.system.then(Kernel::running);
+        if self.wish == config::Sandbox::Enforce && kernel.is_some_and(|k| k.lacks().is_some()) {
+            return Ok(None);
+        }
+        Ok(readers::of(self.paths, permit)?.map(|reader| (reader, kernel)))
+    }
+
+    /// Turns a permit into output on the two sinks, within the permit's limits.
+    fn perform(
+        self,
+        work: Work,
+        permit: &Permit,
+        out: &mut Sink<'_>,
+        err: &mut Sink<'_>,
+    ) -> Result<End, String> {
+        match work {
+            Work::Reader { reader, kernel, operands } => match reader.run(kernel, permit, out, err)? {
+                Some(end) => Ok(end),
+                None => self.perform(self.program(permit, operands)?, permit, out, err),
+            },
+            Work::Program { path, sandbox } => {
+                let program = Program {
+                    path: &path,
+                    argv: &permit.argv,
+                    home: programs::READER_HOME,
+                    sandbox: Some(&sandbox),
+                    time: Duration::from_secs(permit.limits.seconds),
+                    bytes: permit.limits.bytes,
+                    lines: permit.limits.lines,
+                };
+                run(&program, out, err)
+            }
         }
     }
 }

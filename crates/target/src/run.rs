@@ -74,7 +74,7 @@ impl<'a> Sink<'a> {
             Self::Keep { text, .. } => String::from_utf8_lossy(text).into_owned(),
         }
     }
-    fn take(&mut self, bytes: &[u8]) {
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
         match self {
             Self::Peer { buffer, .. } | Self::Session { buffer, .. } => buffer.extend_from_slice(bytes),
             Self::Keep { text, limit } => {
@@ -89,11 +89,11 @@ impl<'a> Sink<'a> {
             Self::Keep { .. } => 0,
         }
     }
-    fn pending(&self) -> bool {
+    pub(crate) fn pending(&self) -> bool {
         self.buffered() > 0
     }
     /// Whether more may be read from the program: a peer that reads slowly slows the program down.
-    fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         match self {
             // Many of them may wait at once: each holds one read and no more.
             Self::Session { buffer, .. } => buffer.is_empty(),
@@ -101,7 +101,7 @@ impl<'a> Sink<'a> {
         }
     }
     /// Hands over what the peer takes now; `false` when it has gone.
-    fn flush(&mut self) -> bool {
+    pub(crate) fn flush(&mut self) -> bool {
         match self {
             Self::Peer { fd, buffer } => write_now(*fd, buffer),
             Self::Session { port, error, buffer } => {
@@ -112,7 +112,7 @@ impl<'a> Sink<'a> {
         }
     }
     /// What to wait for until more can be handed over, or the peer has gone.
-    fn poll_fd(&self) -> Option<PollFd<'_>> {
+    pub(crate) fn poll_fd(&self) -> Option<PollFd<'_>> {
         match self {
             Self::Peer { fd, buffer } => {
                 // Without events the kernel still tells when the peer has gone.
@@ -124,7 +124,7 @@ impl<'a> Sink<'a> {
         }
     }
     /// After a wait and before the flushes, so that no call for a flush is missed.
-    fn hear(&self) {
+    pub(crate) fn hear(&self) {
         if let Self::Session { port, .. } = self {
             port.event.hear();
         }
@@ -249,7 +249,7 @@ fn follow(
         pidfd_open(Pid::from_child(child), PidfdFlags::empty()).map_err(|e| format!("pidfd: {e}"))?;
     let mut stdout = Pipe::new(child.stdout.take())?;
     let mut stderr = Pipe::new(child.stderr.take())?;
-    let mut cap = Cap { bytes: program.bytes, lines: program.lines };
+    let mut cap = Cap::new(program.bytes, program.lines);
     let mut chunk = [0_u8; 16 << 10];
     let mut errors = ERRORS;
     let mut cut = false;
@@ -327,7 +327,7 @@ fn wait(left: Duration, exited: &impl AsFd, ended: bool, streams: [(Option<Borro
     }
 }
 
-fn peer_gone(sink: &Sink<'_>) -> bool {
+pub(crate) fn peer_gone(sink: &Sink<'_>) -> bool {
     let Sink::Peer { fd, .. } = sink else { return false };
     let mut fds = [PollFd::from_borrowed_fd(*fd, PollFlags::empty())];
     let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -335,14 +335,17 @@ fn peer_gone(sink: &Sink<'_>) -> bool {
 }
 
 /// What stdout may still give.
-struct Cap {
+pub(crate) struct Cap {
     bytes: u64,
     lines: u64,
 }
 
 impl Cap {
+    pub(crate) fn new(bytes: u64, lines: u64) -> Self {
+        Self { bytes, lines }
+    }
     /// How many of these bytes are within the caps.
-    fn admit(&mut self, bytes: &[u8]) -> usize {
+    pub(crate) fn admit(&mut self, bytes: &[u8]) -> usize {
         let mut kept = usize::try_from(self.bytes).unwrap_or(usize::MAX).min(bytes.len());
         for (index, byte) in bytes[..kept].iter().enumerate() {
             if self.lines == 0 {

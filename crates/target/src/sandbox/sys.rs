@@ -264,3 +264,13 @@ fn install(filter: &[Instruction]) -> io::Result<()> {
     })?;
     Ok(())
 }
+
+/// The calling thread enters: no capabilities, no new privileges, Landlock, the filter. Other threads stay as they are.
+pub(super) fn enter_thread(ruleset: Option<BorrowedFd<'_>>, filter: &[Instruction]) -> io::Result<()> {
+    drop_privileges()?;
+    if let Some(ruleset) = ruleset {
+        // SAFETY: a system call on two integers, of which the descriptor is borrowed and so open; it restricts this thread.
+        checked(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0_usize) })?;
+    }
+    if filter.is_empty() { Ok(()) } else { install(filter) }
+}

@@ -29,6 +29,7 @@ fn permit(profile: Profile) -> Permit {
         access: Access::Contents,
         reads: Vec::new(),
         helpers: Vec::new(),
+        native: None,
     }
 }
 
