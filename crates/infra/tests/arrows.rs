@@ -57,7 +57,7 @@ const MODULES: &[(&str, &[&str])] = &[
 /// Libraries that only some places may know.
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
-    ("rmcp", &["mcp/server.rs"]),
+    ("rmcp", &["mcp/server.rs", "mcp/wire.rs"]),
     ("russh", &["ssh", "config", "recovery/signer.rs", "demo"]),
     ("target", &["demo/target.rs"]),
 ];

@@ -54,6 +54,8 @@ pub struct Config {
     pub log_dir: Option<PathBuf>,
     /// The person on whose behalf this server runs; stands in `proposed_by`.
     pub caller: Option<String>,
+    /// Groups of tools that clients are shown; none means `core`, with every tool callable.
+    pub toolsets: Vec<String>,
     /// Bounds on what one call may cost.
     pub limits: Limits,
     /// How long approvals live.

@@ -3,10 +3,15 @@
 //! Tools are a table ([`toolbox`]) that knows nothing of the protocol, so that `mcp-linux-infra tool call` uses
 //! the very same code; only [`server`] knows the protocol library. No tool approves anything.
 
+pub mod complete;
+pub mod prompts;
+pub mod resources;
 mod schema;
 pub mod server;
 pub mod toolbox;
 mod tools;
+pub mod toolsets;
+mod wire;
 
 pub use server::serve_stdio;
 pub use toolbox::{Answer, Call, Tool, Toolbox};

@@ -1,7 +1,7 @@
 //! JSON Schemas of arguments and answers, without the parts that cost tokens or confuse clients.
 
 use schemars::JsonSchema;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The schema of `T` as an object, without `$schema`, titles and number formats that only Rust knows.
 pub(super) fn of<T: JsonSchema>() -> Map<String, Value> {
@@ -19,6 +19,81 @@ pub(super) fn of<T: JsonSchema>() -> Map<String, Value> {
         }
         _ => Map::new(),
     }
+}
+
+/// The input schema as `tools/list` carries it: without what a name or a type says already.
+///
+/// An enumeration lists its words and not what each says; an argument that need not be given has no default that is empty; a
+/// number has no bound that is only its type's; `host` has no description, as the instructions say what it is.
+pub(super) fn brief(input: &Map<String, Value>) -> Map<String, Value> {
+    let mut brief = input.clone();
+    brief.values_mut().for_each(enumerate);
+    if let Some(Value::Object(properties)) = brief.get_mut("properties") {
+        for (name, property) in properties {
+            let Value::Object(property) = property else { continue };
+            if name == "host" {
+                property.remove("description");
+            }
+            let says_nothing = |v: &Value| {
+                matches!(v, Value::Bool(false) | Value::Null) || *v == json!([]) || *v == json!({})
+            };
+            property.retain(|key, value| match key.as_str() {
+                "default" => !says_nothing(value),
+                "minimum" => value.as_u64() != Some(0),
+                "maximum" => value.as_u64() != Some(u64::from(u16::MAX)),
+                _ => true,
+            });
+            if let Some(Value::Object(items)) = property.get_mut("items") {
+                items.remove("description");
+            }
+        }
+    }
+    brief
+}
+
+fn enumerate(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            let words: Option<Vec<Value>> = map
+                .get("oneOf")
+                .and_then(Value::as_array)
+                .and_then(|ways| ways.iter().map(|way| way.get("const").cloned()).collect());
+            if let Some(words) = words {
+                map.remove("oneOf");
+                map.insert("enum".to_owned(), Value::Array(words));
+            }
+            map.values_mut().for_each(enumerate);
+        }
+        Value::Array(items) => items.iter_mut().for_each(enumerate),
+        _ => {}
+    }
+}
+
+/// Fields that most answers have and that no client looks for by name before it sees them.
+const IN_EVERY_ANSWER: [&str; 6] =
+    ["host", "untrusted", "removed_controls", "redactions", "truncated", "note"];
+
+/// The output schema as `tools/list` carries it: the fields of the answer and their types, one level deep.
+///
+/// It says less than the whole schema and nothing else, so every answer that the whole one permits is valid here.
+/// Whole schemas of forty tools cost a model as many tokens as an incident does; they are in `tool list --json` and in
+/// the resource `infra://tools/NAME`.
+pub(super) fn outline(output: &Map<String, Value>) -> Map<String, Value> {
+    let mut fields = Map::new();
+    if let Some(Value::Object(properties)) = output.get("properties") {
+        for (name, schema) in properties.iter().filter(|(name, _)| !IN_EVERY_ANSWER.contains(&name.as_str()))
+        {
+            let mut field = Map::new();
+            if let Some(kind) = schema.get("type").filter(|kind| kind.is_string()) {
+                field.insert("type".to_owned(), kind.clone());
+            }
+            fields.insert(name.clone(), Value::Object(field));
+        }
+    }
+    let mut outline = Map::new();
+    outline.insert("type".to_owned(), "object".into());
+    outline.insert("properties".to_owned(), Value::Object(fields));
+    outline
 }
 
 /// `anyOf: [T, null]` of an optional value says no more than T, as it need not be given.
@@ -71,5 +146,56 @@ fn tidy(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(tidy),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(value: Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn an_enumeration_is_its_words() {
+        let full = object(json!({"properties": {"state": {"description": "Which.", "oneOf": [
+            {"const": "failed", "description": "a", "type": "string"}, {"const": "all", "type": "string"}]},
+            "either": {"oneOf": [{"const": "x"}, {"type": "object"}]}}}));
+        let brief = Value::Object(brief(&full));
+        assert_eq!(brief["properties"]["state"], json!({"description": "Which.", "enum": ["failed", "all"]}));
+        assert_eq!(
+            brief["properties"]["either"], full["properties"]["either"],
+            "what is no enumeration stays"
+        );
+    }
+
+    #[test]
+    fn what_says_nothing_is_left_out() {
+        let full = object(json!({"type": "object", "properties": {
+            "host": {"type": "string", "description": "Name of a host."},
+            "checks": {"type": "array", "default": [], "description": "Which.", "items": {"type": "string", "description": "x"}},
+            "limit": {"type": "integer", "minimum": 0, "maximum": 65535, "default": 50}}}));
+        assert_eq!(
+            Value::Object(brief(&full)),
+            json!({"type": "object", "properties": {
+                "host": {"type": "string"},
+                "checks": {"type": "array", "description": "Which.", "items": {"type": "string"}},
+                "limit": {"type": "integer", "default": 50}}})
+        );
+    }
+
+    #[test]
+    fn an_outline_permits_what_the_schema_permits() {
+        let full = object(
+            json!({"type": "object", "required": ["a"], "additionalProperties": false, "properties": {
+            "a": {"type": "array", "items": {"type": "object", "properties": {"deep": {"type": "string"}}}},
+            "b": {"type": ["string", "null"], "description": "long"},
+            "c": {"anyOf": [{"type": "string"}, {"type": "integer"}]}}}),
+        );
+        assert_eq!(
+            Value::Object(outline(&full)),
+            json!({"type": "object", "properties": {"a": {"type": "array"}, "b": {}, "c": {}}})
+        );
     }
 }

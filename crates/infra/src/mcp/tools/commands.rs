@@ -20,18 +20,15 @@ pub(super) fn tools() -> Vec<Tool> {
             "execute_ssh_command",
             "Run a read-only command",
             LOOK,
-            "Runs one command line on a host, if the policy permits it without approval. No shell: no pipes, no redirection, no \
-             globs, no variables. A line that needs approval is not run but proposed to a person. Prefer the typed tools; use this for what they do not cover. analyze_command says beforehand \
-             what the policy thinks of a line.",
+            "Runs one read-only command line that the policy permits, without a shell: no pipes, globs or variables. One that needs \
+             approval is proposed, not run. Prefer the typed tools.",
             execute_ssh_command,
         ),
         tool(
             "analyze_command",
             "Analyze a command",
             LOOK,
-            "Says what the policy thinks of a command line, without running it: auto (runs at once), manual (needs a person's \
-             approval), blocked (never), with the reason, the word that failed, permitted commands like it and what an operator \
-             may do. A shell line is taken apart: what each part would do, and what to send instead.",
+            "What the policy says of a command line, without running it: auto, manual or blocked, why, and what to send instead.",
             analyze_command,
         ),
     ]

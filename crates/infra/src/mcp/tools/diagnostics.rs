@@ -18,9 +18,7 @@ pub(super) fn tools() -> Vec<Tool> {
             "diagnose_system",
             "Diagnose a host",
             LOOK,
-            "Checks a host at once and returns what is wrong, ranked by severity, each with its evidence and, where there is one, the \
-             recovery action that fits. Start here. Checks: disk, memory, services, containers, dns, network, load, logs; all when none \
-             is named.",
+            "Start here: what is wrong with a host, ranked by severity, with evidence and the recovery action that fits.",
             diagnose_system,
         ),
         tool(
@@ -113,7 +111,7 @@ async fn get_disk_usage(call: Call, a: OneHost) -> Result<Reply<FromHost<DiskUsa
 struct Diagnose {
     /// Name of a host from list_hosts.
     host: String,
-    /// What to check; all when empty.
+    /// All when empty.
     #[serde(default)]
     checks: Vec<Check>,
 }
@@ -131,7 +129,7 @@ async fn diagnose_system(call: Call, a: Diagnose) -> Result<Reply<FromHost<Diagn
 struct ListServices {
     /// Name of a host from list_hosts.
     host: String,
-    /// Which: failed, running, inactive or all.
+    /// Which.
     #[serde(default)]
     state: ServiceState,
     /// At most this many (1 to 500, else 50).
@@ -185,7 +183,7 @@ struct FetchLogs {
     /// Only from here on: `15min`, `2h`, `today`, `2026-11-24 04:30`.
     #[serde(default)]
     since: Option<String>,
-    /// Only this priority and the more important ones: emerg, alert, crit, err, warning, notice, info, debug.
+    /// This and the more important ones.
     #[serde(default)]
     priority: Option<Priority>,
 }

@@ -16,8 +16,7 @@ pub(super) fn tools() -> Vec<Tool> {
             "get_learning_suggestions",
             "Show what is often blocked",
             LOOK,
-            "Lists shapes of commands that the policy blocked often, with what an operator may do about each: ADD_AUTO, \
-             ADD_MANUAL, BLOCK or REVIEW. Nothing here changes the policy; only an operator can, with `mcp-linux-infra learn`.",
+            "What the policy blocked often, and what an operator may do about it. Changes nothing.",
             get_learning_suggestions,
         ),
         tool(

@@ -9,8 +9,10 @@ mod recovery;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::config::Host;
+use crate::store::Proposal;
 
 use super::toolbox::{Call, Tool, ToolError};
 
@@ -27,6 +29,11 @@ pub(super) fn all() -> Vec<Tool> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// A proposal as the tools show it.
+pub(super) fn proposal(proposal: &Proposal) -> Value {
+    serde_json::to_value(recovery::ProposalRow::from(proposal)).unwrap_or(Value::Null)
 }
 
 /// Data that a host gave, marked as such.

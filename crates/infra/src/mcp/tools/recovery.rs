@@ -18,30 +18,28 @@ pub(super) fn tools() -> Vec<Tool> {
             "list_pra_actions",
             "List recovery actions",
             LOOK,
-            "The recovery actions that can be proposed: what each runs, its parameters, its risk and how many persons must sign.",
+            "The recovery actions that can be proposed, with parameters, risk and signatures needed.",
             list_pra_actions,
         ),
         tool(
             "list_pending_actions",
             "List proposals",
             LOOK,
-            "Proposals that wait for a signature, are approved or run; with all=true also those that are over.",
+            "Proposals that wait for a signature, are approved or run.",
             list_pending_actions,
         ),
         tool(
             "propose_pra_action",
             "Propose a recovery action",
             Hints { read_only: false, destructive: false, idempotent: false },
-            "Proposes a recovery action, or one exact command that needs approval, to a person. It changes nothing on the host. \
-             The answer names the proposal's id and what the person does to approve it.",
+            "Proposes an action, or one exact command that needs approval, to a person. Changes nothing on the host.",
             propose_pra_action,
         ),
         tool(
             "execute_pra_action",
             "Execute an approved action",
             Hints { read_only: false, destructive: true, idempotent: true },
-            "Runs a proposal that a person has signed, exactly once; the target checks the signature itself. approval_token is the \
-             proposal's id from propose_pra_action: it is no secret and approves nothing. Without a signature the call is refused.",
+            "Runs a proposal that a person has signed, exactly once. Refused without a signature, which the target checks itself.",
             execute_pra_action,
         ),
     ]
@@ -119,7 +117,7 @@ async fn list_pra_actions(call: Call, _: NoArguments) -> Result<Reply<Actions>, 
 
 /// A proposal as the tools show it.
 #[derive(Debug, Serialize, JsonSchema)]
-struct ProposalRow {
+pub(super) struct ProposalRow {
     /// The id; execute_pra_action takes it as approval_token.
     id: String,
     host: String,
@@ -213,16 +211,16 @@ async fn list_pending_actions(call: Call, arguments: ListPending) -> Result<Repl
 struct Propose {
     /// Name of a host from list_hosts.
     host: String,
-    /// Name of an action from list_pra_actions. Give this or `command`.
+    /// From list_pra_actions. Give this or `command`.
     #[serde(default)]
     action: Option<String>,
-    /// Parameters of the action, by name.
+    /// Of the action, by name.
     #[serde(default)]
     params: BTreeMap<String, String>,
-    /// One exact command that the policy calls manual. Give this or `action`.
+    /// One exact command that the policy calls manual.
     #[serde(default)]
     command: Option<String>,
-    /// Why this should be done, for the person who decides: what is broken and how you know.
+    /// For the person who decides: what is broken and how you know.
     rationale: String,
 }
 
@@ -258,9 +256,9 @@ async fn propose_pra_action(call: Call, arguments: Propose) -> Result<Reply<Prop
 struct Execute {
     /// Name of the host that the proposal is for.
     host: String,
-    /// Name of the action that the proposal is for; `command` for a single command.
+    /// Its action; `command` for a single command.
     action: String,
-    /// The proposal's id, from propose_pra_action.
+    /// The proposal's id; it is no secret and approves nothing.
     approval_token: String,
 }
 

@@ -1,0 +1,152 @@
+//! The parts of the answers that the protocol library has types for.
+
+use std::sync::Arc;
+
+use rmcp::model::{
+    CacheScope, CallToolResult, CompleteResult, CompletionInfo, ContentBlock, ErrorData, GetPromptResult,
+    Icon, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+    Prompt as WirePrompt, PromptArgument, PromptMessage, ReadResourceResult, Resource, ResourceContents,
+    ResourceTemplate, Role, Tool as WireTool, ToolAnnotations,
+};
+use serde_json::{Value, json};
+
+use super::prompts::{Prompt, Prompts};
+use super::resources::{FIXED, Known, NotRead, TEMPLATES};
+use super::toolbox::{Answer, Tool};
+use super::{complete, schema};
+
+/// How long a client may keep a list: it does not change while the server runs.
+const LIST_TTL_MS: u64 = 300_000;
+const JSON: &str = "application/json";
+/// A server with a lock: what the program is, in the 24 by 24 pixels that clients show.
+const ICON: &str = "data:image/svg+xml;utf8,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' \
+                    stroke='%23256' stroke-width='2'%3E%3Crect x='3' y='3' width='18' height='7' rx='1.5'/%3E%3Cpath d='M3 \
+                    14h7M3 14v7h7M7 6.5h.1M7 17.5h.1M14 17v-2a2 2 0 0 1 5 0v2'/%3E%3Crect x='13' y='17' width='7' height='5' \
+                    rx='1'/%3E%3C/svg%3E";
+
+/// The program's icon.
+pub(super) fn icons() -> Vec<Icon> {
+    vec![Icon::new(ICON).with_mime_type("image/svg+xml").with_sizes(vec!["any".to_owned()])]
+}
+
+/// A tool as `tools/list` shows it. Hints that say what a client assumes anyway are left out.
+pub(super) fn tool(tool: &Tool) -> WireTool {
+    let mut hints = ToolAnnotations::new();
+    hints.read_only_hint = Some(tool.hints.read_only);
+    if !tool.hints.read_only {
+        hints.destructive_hint = Some(tool.hints.destructive);
+        hints.idempotent_hint = Some(tool.hints.idempotent);
+    }
+    let mut wire = WireTool::new(tool.name, tool.description, Arc::new(schema::brief(&tool.input)));
+    wire.title = Some(tool.title.to_owned());
+    wire.output_schema = Some(Arc::new(schema::outline(&tool.output)));
+    wire.annotations = Some(hints);
+    wire
+}
+
+pub(super) fn tools(tools: Vec<WireTool>) -> ListToolsResult {
+    ListToolsResult::with_all_items(tools).with_ttl_ms(LIST_TTL_MS).with_cache_scope(CacheScope::Private)
+}
+
+pub(super) fn answer(answer: Answer) -> CallToolResult {
+    let content = vec![ContentBlock::text(answer.text)];
+    let mut result =
+        if answer.error { CallToolResult::error(content) } else { CallToolResult::success(content) };
+    result.structured_content = Some(answer.structured);
+    result
+}
+
+pub(super) fn resources() -> ListResourcesResult {
+    let row = |known: &Known| {
+        Resource::new(known.uri, known.name)
+            .with_title(known.title)
+            .with_description(known.description)
+            .with_mime_type(JSON)
+    };
+    ListResourcesResult::with_all_items(FIXED.iter().map(row).collect())
+        .with_ttl_ms(LIST_TTL_MS)
+        .with_cache_scope(CacheScope::Private)
+}
+
+pub(super) fn templates() -> ListResourceTemplatesResult {
+    let row = |known: &Known| {
+        ResourceTemplate::new(known.uri, known.name)
+            .with_title(known.title)
+            .with_description(known.description)
+            .with_mime_type(JSON)
+    };
+    ListResourceTemplatesResult::with_all_items(TEMPLATES.iter().map(row).collect())
+        .with_ttl_ms(LIST_TTL_MS)
+        .with_cache_scope(CacheScope::Private)
+}
+
+/// What stands at an address. It may be another thing at once, so no client keeps it.
+pub(super) fn content(uri: &str, read: Result<Value, NotRead>) -> Result<ReadResourceResult, ErrorData> {
+    match read {
+        Ok(value) => {
+            let text = ResourceContents::text(value.to_string(), uri).with_mime_type(JSON);
+            Ok(ReadResourceResult::new(vec![text]).with_ttl_ms(0).with_cache_scope(CacheScope::Private))
+        }
+        Err(NotRead::Unknown) => Err(ErrorData::resource_not_found(
+            "nothing stands at this address; resources/list and resources/templates/list show what there is",
+            Some(json!({ "uri": uri })),
+        )),
+        Err(NotRead::Failed(cause)) => Err(ErrorData::internal_error(cause, Some(json!({ "uri": uri })))),
+    }
+}
+
+pub(super) fn prompts(prompts: &Prompts) -> ListPromptsResult {
+    let row = |prompt: &Prompt| {
+        let arguments = prompt
+            .arguments
+            .iter()
+            .map(|a| PromptArgument::new(&a.name).with_description(&a.description).with_required(a.required))
+            .collect();
+        WirePrompt::new(&prompt.name, Some(&prompt.description), Some(arguments)).with_title(&prompt.title)
+    };
+    ListPromptsResult::with_all_items(prompts.iter().map(row).collect())
+        .with_ttl_ms(LIST_TTL_MS)
+        .with_cache_scope(CacheScope::Private)
+}
+
+pub(super) fn prompt(prompt: &Prompt, text: String) -> GetPromptResult {
+    GetPromptResult::new(vec![PromptMessage::new_text(Role::User, text)])
+        .with_description(&prompt.description)
+}
+
+/// At most a hundred values, and how many there are.
+pub(super) fn completion(mut values: Vec<String>) -> CompleteResult {
+    let total = values.len();
+    values.truncate(complete::MOST);
+    let mut info = CompletionInfo::default();
+    info.has_more = Some(total > values.len());
+    info.total = u32::try_from(total).ok();
+    info.values = values;
+    CompleteResult::new(info)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_completion_has_at_most_a_hundred_values() {
+        let many = completion((0..151).map(|n| n.to_string()).collect());
+        assert_eq!((many.completion.values.len(), many.completion.total), (100, Some(151)));
+        assert_eq!(many.completion.has_more, Some(true));
+        assert_eq!(completion(vec!["a".into()]).completion.has_more, Some(false));
+    }
+
+    #[test]
+    fn lists_are_small_and_always_the_same() {
+        let list = |choice: &super::super::toolsets::Choice| {
+            let all = super::super::Toolbox::new();
+            serde_json::to_string(&tools(choice.listed(&all).map(tool).collect())).unwrap()
+        };
+        let core = super::super::toolsets::Choice::parse(&[]).unwrap();
+        let all = super::super::toolsets::Choice::parse(&["all".to_owned()]).unwrap();
+        assert!(list(&core).len() <= 9_800, "{}", list(&core).len());
+        assert!(list(&all).len() <= 24 << 10, "{}", list(&all).len());
+        assert_eq!(list(&core), list(&core));
+    }
+}
