@@ -3,10 +3,12 @@
 //! Tools are a table ([`toolbox`]) that knows nothing of the protocol, so that `mcp-linux-infra tool call` uses
 //! the very same code; only [`server`] knows the protocol library. No tool approves anything.
 
+pub mod progress;
 mod schema;
 pub mod server;
 pub mod toolbox;
 mod tools;
 
+pub use progress::Progress;
 pub use server::serve_stdio;
 pub use toolbox::{Answer, Call, Tool, Toolbox};
