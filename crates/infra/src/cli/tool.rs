@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::{Context, Done, Ended, output};
-use crate::mcp::{Call, Tool, Toolbox};
+use crate::mcp::{Call, Progress, Tool, Toolbox};
 
 /// The MCP tools, from the shell.
 #[derive(Debug, Subcommand)]
@@ -60,7 +60,8 @@ fn call(context: &Context, name: &str, arguments: &[String], json: bool) -> Done
     let arguments = parse(tool, arguments)?;
     let app = context.app()?;
     let caller = app.config().caller.clone().unwrap_or_else(|| "command-line".to_owned());
-    let answer = Context::block_on(async { Ok(tool.call(Call { app, caller }, arguments).await) })?;
+    let call = Call { app, caller, progress: Progress::default() };
+    let answer = Context::block_on(async { Ok(tool.call(call, arguments).await) })?;
     if json {
         output::json(&answer.structured)?;
     } else if !answer.error {

@@ -20,7 +20,9 @@ mod units;
 #[cfg(test)]
 mod fake;
 
-pub use diagnose::{Check, Diagnosis, Finding, Remedies, Severity, Suggestion, diagnose_system};
+pub use diagnose::{
+    Check, Diagnosis, Finding, Remedies, Severity, Suggestion, diagnose_system, diagnose_system_telling,
+};
 pub use disk::{DiskUsage, Filesystem, Pressure, get_disk_usage};
 pub use logs::{DEFAULT_LOG_LINES, LogLine, LogQuery, Logs, MAX_LOG_LINES, fetch_logs};
 pub use memory::{MemoryInfo, get_memory_info};

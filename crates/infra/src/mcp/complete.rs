@@ -93,6 +93,7 @@ mod tests {
     use super::*;
     use crate::app::App;
     use crate::config::{Config, Environment};
+    use crate::mcp::Progress;
 
     fn call() -> (tempfile::TempDir, Call) {
         let dir = tempfile::tempdir().unwrap();
@@ -101,7 +102,7 @@ mod tests {
         let hosts: String = (0..150).map(|n| format!("[[hosts]]\nname = \"web{n:03}\"\n")).collect();
         std::fs::write(&path, format!("state_dir = \"state\"\n{hosts}[[hosts]]\nname = \"db1\"\n")).unwrap();
         let app = Arc::new(App::new(Config::load(Some(&path), &env).unwrap()).unwrap());
-        (dir, Call { app, caller: "test".into() })
+        (dir, Call { app, caller: "test".into(), progress: Progress::default() })
     }
 
     #[tokio::test]

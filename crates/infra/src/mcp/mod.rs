@@ -4,6 +4,7 @@
 //! the very same code; only [`server`] knows the protocol library. No tool approves anything.
 
 pub mod complete;
+pub mod progress;
 pub mod prompts;
 pub mod resources;
 mod schema;
@@ -13,5 +14,6 @@ mod tools;
 pub mod toolsets;
 mod wire;
 
+pub use progress::Progress;
 pub use server::serve_stdio;
 pub use toolbox::{Answer, Call, Tool, Toolbox};

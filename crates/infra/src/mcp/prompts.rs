@@ -153,6 +153,7 @@ mod tests {
     use super::*;
     use crate::app::App;
     use crate::config::{Config, Environment};
+    use crate::mcp::Progress;
     use crate::mcp::Toolbox;
 
     fn call() -> (tempfile::TempDir, Call) {
@@ -161,7 +162,7 @@ mod tests {
         let path = dir.path().join("c.toml");
         std::fs::write(&path, "state_dir = \"state\"\n[[hosts]]\nname = \"web01\"\n").unwrap();
         let app = Arc::new(App::new(Config::load(Some(&path), &env).unwrap()).unwrap());
-        (dir, Call { app, caller: "test".into() })
+        (dir, Call { app, caller: "test".into(), progress: Progress::default() })
     }
 
     async fn ask(name: &str, arguments: Value) -> Result<String, ToolError> {

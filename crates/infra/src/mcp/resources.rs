@@ -154,6 +154,7 @@ mod tests {
     use super::*;
     use crate::app::App;
     use crate::config::{Config, Environment};
+    use crate::mcp::Progress;
 
     fn call() -> (tempfile::TempDir, Call) {
         let dir = tempfile::tempdir().unwrap();
@@ -165,7 +166,7 @@ mod tests {
         )
         .unwrap();
         let app = Arc::new(App::new(Config::load(Some(&path), &env).unwrap()).unwrap());
-        (dir, Call { app, caller: "test".into() })
+        (dir, Call { app, caller: "test".into(), progress: Progress::default() })
     }
 
     #[tokio::test]

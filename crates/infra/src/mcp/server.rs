@@ -7,20 +7,21 @@ use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, ErrorData,
     GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ReadResourceRequestParams, ReadResourceResponse, Reference, ServerCapabilities, ServerConfig,
-    Tool as WireTool,
+    ProgressNotificationParam, ProgressToken, ReadResourceRequestParams, ReadResourceResponse, Reference,
+    ServerCapabilities, ServerConfig, Tool as WireTool,
 };
-use rmcp::service::{RequestContext, RoleServer, ServerInitializeError};
+use rmcp::service::{Peer, RequestContext, RoleServer, ServerInitializeError};
 use rmcp::transport::stdio_pipes;
 use rmcp::{ServerHandler, ServiceExt};
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
 
 use super::complete::Subject;
+use super::progress::{Progress, Step};
 use super::prompts::Prompts;
 use super::toolbox::{Call, Toolbox};
 use super::toolsets::Choice;
@@ -66,7 +67,7 @@ impl McpServer {
     }
 
     fn call(&self, context: &RequestContext<RoleServer>) -> Call {
-        Call { app: Arc::clone(&self.app), caller: self.caller(context) }
+        Call { app: Arc::clone(&self.app), caller: self.caller(context), progress: Progress::default() }
     }
 
     fn caller(&self, context: &RequestContext<RoleServer>) -> String {
@@ -125,7 +126,8 @@ impl ServerHandler for McpServer {
                 None,
             ));
         };
-        let call = self.call(&context);
+        let (progress, teller) = progress_of(&context);
+        let call = Call { progress, ..self.call(&context) };
         let arguments = Value::Object(request.arguments.unwrap_or_default());
         let gate = Arc::clone(&self.gate);
         let cancelled = context.ct.clone();
@@ -136,7 +138,7 @@ impl ServerHandler for McpServer {
         // Dropping the work closes its SSH channels, and the target then ends the program. An execution that was
         // handed over goes on: its outcome must be recorded.
         tokio::select! {
-            answer = work => Ok(wire::answer(answer).into()),
+            answer = teller.during(work) => Ok(wire::answer(answer).into()),
             () = cancelled.cancelled() => Err(ErrorData::internal_error("cancelled", None)),
         }
     }
@@ -208,6 +210,57 @@ impl ServerHandler for McpServer {
             }
         };
         Ok(wire::completion(values))
+    }
+}
+
+/// Steps that may wait for a client; a slower one is told fewer.
+const WAITING_STEPS: usize = 32;
+
+/// The handle for a tool, and the teller of what it reports; both idle when the client did not ask.
+fn progress_of(context: &RequestContext<RoleServer>) -> (Progress, Teller) {
+    let (sender, steps) = mpsc::channel(WAITING_STEPS);
+    let teller = Teller { peer: context.peer.clone(), token: context.meta.get_progress_token(), steps };
+    if teller.token.is_none() {
+        return (Progress::default(), teller);
+    }
+    // A full channel loses this step; the next one tells more.
+    (Progress::to(move |step| drop(sender.try_send(step))), teller)
+}
+
+/// Tells a client how far its call is.
+struct Teller {
+    peer: Peer<RoleServer>,
+    token: Option<ProgressToken>,
+    steps: mpsc::Receiver<Step>,
+}
+
+impl Teller {
+    /// Does the work; every step that it reports is told before its answer.
+    async fn during<T>(mut self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                Some(step) = self.steps.recv() => self.tell(step).await,
+                answer = &mut work => {
+                    while let Ok(step) = self.steps.try_recv() {
+                        self.tell(step).await;
+                    }
+                    return answer;
+                }
+            }
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts of checks and hosts are small")]
+    async fn tell(&self, step: Step) {
+        let Some(token) = self.token.clone() else { return };
+        let params = ProgressNotificationParam::new(token, step.done as f64)
+            .with_total(step.total as f64)
+            .with_message(step.message);
+        if let Err(e) = self.peer.notify_progress(params).await {
+            tracing::debug!("progress was not told: {e}");
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::hosts::Failure;
 use crate::recovery::RecoveryError;
 use crate::store::StoreError;
 
+use super::progress::Progress;
 use super::{schema, tools};
 
 /// Who calls, and with what.
@@ -25,6 +26,8 @@ pub struct Call {
     pub app: Arc<App>,
     /// Who calls, for the audit chain: client and person.
     pub caller: String,
+    /// Tells who waits how far the call is.
+    pub progress: Progress,
 }
 
 /// What a tool gives: typed data and a few lines for people and models.
@@ -241,7 +244,7 @@ mod tests {
         let path = dir.path().join("c.toml");
         std::fs::write(&path, "").unwrap();
         let app = Arc::new(App::new(Config::load(Some(&path), &env).unwrap()).unwrap());
-        (dir, Call { app, caller: "test".into() })
+        (dir, Call { app, caller: "test".into(), progress: Progress::default() })
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ mod resources;
 mod services;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
@@ -231,12 +232,26 @@ pub async fn diagnose_system(
     checks: &[Check],
     remedies: &Remedies,
 ) -> Result<Diagnosis, Failure> {
+    diagnose_system_telling(reader, checks, remedies, &|_, _, _| ()).await
+}
+
+/// As [`diagnose_system`]; `told` hears of each check that is done, how many are, and of how many.
+pub async fn diagnose_system_telling(
+    reader: &dyn Reader,
+    checks: &[Check],
+    remedies: &Remedies,
+    told: &(dyn Fn(Check, usize, usize) + Sync),
+) -> Result<Diagnosis, Failure> {
     let asker = Asker::new(reader);
     let ground = Ground { asker: &asker, remedies };
     let mut checks = if checks.is_empty() { Check::ALL.to_vec() } else { checks.to_vec() };
     checks.sort_unstable();
     checks.dedup();
-    let answers = join_all(checks.iter().map(|check| run(*check, ground))).await;
+    let (done, total) = (AtomicUsize::new(0), checks.len());
+    let answers = join_all(checks.iter().map(|check| {
+        run(*check, ground).inspect(|_| told(*check, done.fetch_add(1, Ordering::Relaxed) + 1, total))
+    }))
+    .await;
     let out_of_reach = |a: &&Result<Checked, Failure>| a.as_ref().is_err_and(Failure::is_about_host);
     if let Some(Err(e)) = answers.iter().find(out_of_reach) {
         return Err(e.clone());

@@ -333,6 +333,19 @@ fn checks_that_fail_are_rows_beside_the_others() {
 }
 
 #[test]
+fn each_check_that_is_done_is_told_once() {
+    let told = std::sync::Mutex::new(Vec::new());
+    let tell = |check: Check, done, total| told.lock().unwrap().push((check, done, total));
+    let checks = [Check::Dns, Check::Disk];
+    block_on(diagnose_system_telling(&healthy(), &checks, &remedies(), &tell)).unwrap();
+    let mut told = told.into_inner().unwrap();
+    let counts: Vec<_> = told.iter().map(|(_, done, total)| (*done, *total)).collect();
+    assert_eq!(counts, [(1, 2), (2, 2)]);
+    told.sort_unstable();
+    assert_eq!(told.iter().map(|(check, ..)| *check).collect::<Vec<_>>(), [Check::Disk, Check::Dns]);
+}
+
+#[test]
 fn a_host_out_of_reach_is_one_error() {
     let host = healthy().failing("df", Failure::Unreachable { cause: "web01: connection refused".into() });
     let failure = block_on(diagnose_system(&host, &[], &remedies())).unwrap_err();

@@ -120,7 +120,8 @@ async fn diagnose_system(call: Call, a: Diagnose) -> Result<Reply<FromHost<Diagn
     let remedies = call.app.remedies();
     let host = host(&call, &a.host)?;
     let reader = call.app.reader(host, &call.caller);
-    let data = hosts::diagnose_system(&reader, &a.checks, &remedies).await?;
+    let told = |check: Check, done, total| call.progress.report(done, total, check.as_str());
+    let data = hosts::diagnose_system_telling(&reader, &a.checks, &remedies, &told).await?;
     Ok(shape(host, data, Diagnosis::summary))
 }
 
