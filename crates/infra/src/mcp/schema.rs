@@ -153,13 +153,13 @@ fn tidy(value: &mut Value) {
 mod tests {
     use super::*;
 
-    fn object(value: Value) -> Map<String, Value> {
+    fn object(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
     #[test]
     fn an_enumeration_is_its_words() {
-        let full = object(json!({"properties": {"state": {"description": "Which.", "oneOf": [
+        let full = object(&json!({"properties": {"state": {"description": "Which.", "oneOf": [
             {"const": "failed", "description": "a", "type": "string"}, {"const": "all", "type": "string"}]},
             "either": {"oneOf": [{"const": "x"}, {"type": "object"}]}}}));
         let brief = Value::Object(brief(&full));
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_says_nothing_is_left_out() {
-        let full = object(json!({"type": "object", "properties": {
+        let full = object(&json!({"type": "object", "properties": {
             "host": {"type": "string", "description": "Name of a host."},
             "checks": {"type": "array", "default": [], "description": "Which.", "items": {"type": "string", "description": "x"}},
             "limit": {"type": "integer", "minimum": 0, "maximum": 65535, "default": 50}}}));
