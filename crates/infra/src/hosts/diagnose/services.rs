@@ -119,6 +119,6 @@ async fn with_logs(findings: &mut [Finding], ground: Ground<'_>) {
     for (finding, log) in findings.iter_mut().zip(answers) {
         let Some(log) = log else { continue };
         let skip = log.lines.len().saturating_sub(LOG_LINES);
-        finding.evidence.extend(log.lines.iter().skip(skip).map(|l| l.line(200)));
+        finding.evidence.extend(log.lines.iter().skip(skip).map(|l| l.short(200)));
     }
 }
