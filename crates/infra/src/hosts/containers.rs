@@ -14,7 +14,7 @@ use super::reader::{Failure, Reader};
 use super::units::utc;
 
 /// Most lines of a container's log in one question.
-pub const MAX_CONTAINER_LINES: u16 = 1000;
+const MAX_CONTAINER_LINES: u16 = 1000;
 /// Lines when none are asked for.
 const DEFAULT_LINES: u16 = 100;
 /// A longer line is cut.
@@ -219,7 +219,7 @@ pub struct ContainerLogQuery {
     pub container: ContainerName,
     /// Who runs it; podman and then docker when absent.
     pub runtime: Option<Runtime>,
-    /// The newest so many, 1 to [`MAX_CONTAINER_LINES`].
+    /// The newest so many, 1 to 1000.
     pub lines: Option<u16>,
     /// Only from here on.
     pub since: Option<Since>,

@@ -9,6 +9,9 @@ use super::hygiene::one_line;
 use super::reader::{Failure, Reader};
 use super::system;
 
+/// Fields that are about caches.
+const CACHES: [&str; 4] = ["L1d", "L1i", "L2", "L3"];
+
 /// Processors and load.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct CpuInfo {
@@ -94,13 +97,10 @@ fn read(said: &Lscpu) -> Result<CpuInfo, Failure> {
     let get = |name: &str| pairs.iter().find(|(field, _)| *field == name).map(|(_, data)| one_line(data, 120));
     let number = |name: &str| get(name).and_then(|n| n.parse::<u32>().ok());
     let cpu_count = number("CPU(s)").ok_or_else(|| lacking("lscpu", "it names no CPU(s)"))?;
-    let with = |begin: &str| pairs.iter().filter(move |(field, _)| field.starts_with(begin));
-    let caches = ["L1d", "L1i", "L2", "L3"].into_iter().flat_map(with);
-    let flaws = with("Vulnerability ").chain(pairs.iter().filter(|(_, data)| data.starts_with("Vulnerable")));
-    let mut vulnerable_to: Vec<String> = flaws
-        .filter(|(_, data)| data.starts_with("Vulnerable"))
-        .map(|(field, _)| one_line(field.trim_start_matches("Vulnerability "), 60))
-        .collect();
+    let caches = pairs.iter().filter(|(field, _)| CACHES.iter().any(|cache| field.starts_with(cache)));
+    let flaws = pairs.iter().filter(|(_, data)| data.starts_with("Vulnerable"));
+    let mut vulnerable_to: Vec<String> =
+        flaws.map(|(field, _)| one_line(field.trim_start_matches("Vulnerability "), 60)).collect();
     vulnerable_to.sort();
     vulnerable_to.dedup();
     Ok(CpuInfo {

@@ -10,7 +10,7 @@ use super::operand::FilePath;
 use super::reader::{Failure, Reader};
 
 /// Most lines of one question.
-pub const MAX_FILE_LINES: u16 = 2000;
+const MAX_FILE_LINES: u16 = 2000;
 /// Lines when none are asked for.
 const DEFAULT_LINES: u16 = 100;
 /// A longer line is cut.
@@ -21,7 +21,7 @@ const LINE_CHARS: usize = 2000;
 pub struct FileQuery {
     /// The file.
     pub path: FilePath,
-    /// So many, 1 to [`MAX_FILE_LINES`].
+    /// So many, 1 to 2000.
     pub lines: Option<u16>,
     /// From this line on, the first being 1; the last lines when absent.
     pub start: Option<u32>,

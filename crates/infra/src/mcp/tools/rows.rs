@@ -11,7 +11,7 @@ use crate::config::Host;
 use crate::hosts::{Page, Row, hygiene};
 use crate::mcp::toolbox::{Call, LOOK, Reply, Tool, ToolError, tool};
 
-use super::{FromHost, untrusted_text};
+use super::{FromHost, untrusted_named, untrusted_text};
 
 /// Rows when no number is asked for.
 const DEFAULT_LIMIT: u16 = 50;
@@ -138,7 +138,7 @@ pub(super) fn list<T: Row + JsonSchema, B: Serialize>(
     }
     let rows = Rows(first.rows, PhantomData);
     let data = Listing { beside: told.beside, rows, total, next, truncated };
-    Ok(Reply { text: untrusted_text(host.name.as_str(), &text), data: FromHost::new(host, data) })
+    Ok(Reply { text: untrusted_text(host, &text), data: FromHost::new(host, data) })
 }
 
 fn limit(given: Option<u16>) -> Result<usize, ToolError> {
@@ -160,7 +160,7 @@ fn rest(left: usize, next: Option<&str>) -> String {
 
 /// Names of the fields that a row may have.
 fn known_fields<T: JsonSchema>() -> Vec<String> {
-    let schema = crate::mcp::schema::of::<T>();
+    let schema = SchemaGenerator::default().into_root_schema_for::<T>();
     schema.get("properties").and_then(Value::as_object).map(|p| p.keys().cloned().collect()).unwrap_or_default()
 }
 
@@ -247,5 +247,5 @@ async fn get_more(call: Call, a: GetMore) -> Result<Reply<More>, ToolError> {
     });
     let data =
         More { host: found.host.clone(), untrusted: true, tool: found.tool, rows: rows.collect(), next: found.next };
-    Ok(Reply { text: untrusted_text(&found.host, &text), data })
+    Ok(Reply { text: untrusted_named(&found.host, &text), data })
 }
