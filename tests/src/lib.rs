@@ -12,6 +12,7 @@
 
 pub mod fixture;
 pub mod grant;
+pub mod incidents;
 pub mod kube;
 pub mod mcp;
 pub mod plain;

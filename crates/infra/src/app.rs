@@ -9,7 +9,7 @@ use policy::{Catalogue, Judgement, Level};
 use serde_json::{Value, json};
 
 use crate::config::{Config, ConfigError, Host};
-use crate::hosts::{Failure, Output, Reader, Remedies};
+use crate::hosts::{Failure, Output, Pages, Reader, Remedies};
 use crate::learning;
 use crate::plugins::{Found, Plugins, toml_files};
 use crate::ssh::{Account, Pool, SshError};
@@ -23,6 +23,7 @@ pub struct App {
     actions: Actions,
     pool: Pool,
     store: OnceLock<Arc<Store>>,
+    pages: Pages,
 }
 
 impl App {
@@ -34,7 +35,7 @@ impl App {
         let actions =
             Actions::with_files(toml_files(config.actions_dir.as_deref())?).map_err(|e| wrong(&e))?;
         let pool = Pool::new(&config);
-        Ok(Self { config, plugins, actions, pool, store: OnceLock::new() })
+        Ok(Self { config, plugins, actions, pool, store: OnceLock::new(), pages: Pages::default() })
     }
 
     /// The configuration.
@@ -82,6 +83,11 @@ impl App {
     /// The SSH connections.
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// What is left of long answers.
+    pub fn pages(&self) -> &Pages {
+        &self.pages
     }
 
     /// The database, opened at the first call.

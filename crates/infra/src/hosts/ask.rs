@@ -14,9 +14,19 @@ use super::reader::{Failure, Output, Reader};
 const READ: Caps = Caps { bytes: 8 << 20, lines: 200_000 };
 /// What the wrapper says in front of its own words.
 const WRAPPER: &str = "mcp-wrapper: ";
+/// What it says of a permitted program that is not there.
+const NOT_THERE: &str = " is not installed on this host";
 const REFUSED: i32 = 126;
 const NOT_FOUND: i32 = 127;
 const TIME_LIMIT: i32 = 124;
+
+/// Both streams of an answer in text, clean.
+pub(super) struct Streams {
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+    /// Whether the end is missing.
+    pub(super) truncated: bool,
+}
 
 /// Asks one host, and counts what was cleaned over all its answers.
 pub(super) struct Asker<'a> {
@@ -69,6 +79,22 @@ impl<'a> Asker<'a> {
         Ok(Told { text, complaint: complaint(&output), truncated: output.truncated })
     }
 
+    /// Both streams of an answer, for programs that speak on standard error too.
+    pub(super) async fn streams(&self, argv: &[&str], fine: &[i32]) -> Result<Streams, Failure> {
+        let output = self.judged(argv, fine).await?;
+        let clean = |raw: &[u8]| {
+            let mut washer = Washer::default();
+            let (text, _) = washer.text(raw, READ);
+            self.count(&washer);
+            text
+        };
+        Ok(Streams {
+            stdout: clean(&output.stdout),
+            stderr: clean(&output.stderr),
+            truncated: output.truncated,
+        })
+    }
+
     /// An answer that is one JSON value. An answer that is cut off cannot be read.
     pub(super) async fn json<T: DeserializeOwned>(&self, argv: &[&str]) -> Result<T, Failure> {
         let output = self.judged(argv, &[]).await?;
@@ -83,7 +109,12 @@ impl<'a> Asker<'a> {
 
     /// An answer with one record of the journal on each line. Lines that are none are left out and counted as cut.
     pub(super) async fn journal(&self, argv: &[&str]) -> Result<JsonLines, Failure> {
-        let output = self.judged(argv, &[]).await?;
+        self.journal_or(argv, &[]).await
+    }
+
+    /// As `journal`; `fine` lists the exit statuses beside 0 with which the program still answers.
+    pub(super) async fn journal_or(&self, argv: &[&str], fine: &[i32]) -> Result<JsonLines, Failure> {
+        let output = self.judged(argv, fine).await?;
         // A program that logs a private key writes one record for each of its lines, between those of others.
         let mut washers: BTreeMap<String, Washer> = BTreeMap::new();
         let mut lines =
@@ -112,6 +143,9 @@ impl<'a> Asker<'a> {
         match output.exit {
             Some(REFUSED) if stderr.contains(WRAPPER) => {
                 let reason = stderr.split(WRAPPER).last().unwrap_or_default();
+                if reason.ends_with(NOT_THERE) {
+                    return Err(Failure::Missing { program });
+                }
                 Err(Failure::Blocked { reason: reason.trim_start_matches("blocked: ").to_owned() })
             }
             Some(TIME_LIMIT) if stderr.contains(WRAPPER) => Err(Failure::TimedOut { seconds: 0 }),
@@ -219,6 +253,13 @@ mod tests {
         assert_eq!(
             with(126, "mcp-wrapper: blocked: no form\n").err().unwrap(),
             Failure::Blocked { reason: "no form".into() }
+        );
+        assert_eq!(
+            with(126, "mcp-wrapper: blocked: /usr/bin/df is not installed on this host\n")
+                .err()
+                .unwrap()
+                .code(),
+            "program_missing"
         );
         assert_eq!(with(124, "mcp-wrapper: no end\n").err().unwrap().code(), "timed_out");
         assert_eq!(with(127, "").err().unwrap().code(), "program_missing");

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Row;
 use super::ask::Asker;
 use super::hygiene::one_line;
 use super::operand::{Priority, Since, Unit};
@@ -31,8 +32,14 @@ pub struct LogQuery {
     pub lines: Option<u16>,
     /// Only from here on.
     pub since: Option<Since>,
+    /// Only up to here.
+    pub until: Option<Since>,
     /// Only these and the more important.
     pub priority: Option<Priority>,
+    /// Only messages that this regular expression is in, as PCRE2 reads it.
+    pub grep: Option<String>,
+    /// Only of one boot: 0 is this one, -1 the one before.
+    pub boot: Option<i8>,
 }
 
 /// One log line.
@@ -70,7 +77,20 @@ pub async fn fetch_logs(reader: &dyn Reader, query: &LogQuery) -> Result<Logs, F
     ask(&Asker::new(reader), query).await
 }
 
+/// Asks for log lines; of more than fit in one answer, the newest.
 pub(super) async fn ask(asker: &Asker<'_>, query: &LogQuery) -> Result<Logs, Failure> {
+    let mut logs = all(asker, query).await?;
+    logs.truncated |= keep_newest(&mut logs.lines);
+    Ok(logs)
+}
+
+/// Asks for log lines, to be handed on in pages.
+pub async fn get_journal_logs(reader: &dyn Reader, query: &LogQuery) -> Result<Logs, Failure> {
+    all(&Asker::new(reader), query).await
+}
+
+/// Asks for log lines, however long they are together.
+pub(super) async fn all(asker: &Asker<'_>, query: &LogQuery) -> Result<Logs, Failure> {
     let count = query.lines.unwrap_or(DEFAULT_LOG_LINES);
     if !(1..=MAX_LOG_LINES).contains(&count) {
         return Err(Failure::BadOperand {
@@ -90,13 +110,26 @@ pub(super) async fn ask(asker: &Asker<'_>, query: &LogQuery) -> Result<Logs, Fai
     if let Some(since) = &query.since {
         argv.extend(["--since", since.as_str()]);
     }
-    let told = asker.journal(&argv).await?;
-    let mut lines: Vec<LogLine> = told.values.iter().map(line).collect();
-    let dropped = keep_newest(&mut lines);
+    if let Some(until) = &query.until {
+        argv.extend(["--until", until.as_str()]);
+    }
+    let boot = query.boot.map(|boot| format!("--boot={boot}"));
+    if let Some(boot) = &boot {
+        argv.push(boot);
+    }
+    // An empty group in front: a value does not begin with a dash.
+    let pattern =
+        query.grep.as_ref().map(|p| if p.starts_with('-') { format!("(?:){p}") } else { p.clone() });
+    if let Some(pattern) = &pattern {
+        argv.extend(["--case-sensitive=false", "--grep", pattern]);
+    }
+    // 1: nothing matches.
+    let told = asker.journal_or(&argv, if query.grep.is_some() { &[1] } else { &[] }).await?;
+    let lines: Vec<LogLine> = told.values.iter().map(line).collect();
     let counts = asker.counts();
     Ok(Logs {
         lines,
-        truncated: told.truncated || dropped,
+        truncated: told.truncated,
         removed_controls: counts.removed_controls,
         redactions: counts.redactions,
         note: Some(told.complaint).filter(|c| !c.is_empty()),
@@ -149,9 +182,19 @@ fn cut(message: &str) -> String {
     }
 }
 
+impl Row for LogLine {
+    fn line(&self) -> String {
+        let loud = match self.priority {
+            Some(p) if p <= Priority::Err => format!("[{}] ", p.as_str()),
+            _ => String::new(),
+        };
+        format!("{loud}{}", self.short(MESSAGE_CHARS))
+    }
+}
+
 impl LogLine {
     /// On one line, the message at most `chars` long.
-    pub(super) fn line(&self, chars: usize) -> String {
+    pub(super) fn short(&self, chars: usize) -> String {
         let clock = self.time.get(11..19).unwrap_or("?");
         let unit = self.unit.strip_suffix(".service").unwrap_or(&self.unit);
         format!("{clock} {unit}: {}", one_line(&self.message, chars))
@@ -161,6 +204,13 @@ impl LogLine {
 impl Logs {
     /// One line for each record.
     pub fn summary(&self) -> String {
+        let mut text = self.head();
+        self.lines.iter().for_each(|line| text.push_str(&format!("\n{}", line.line())));
+        text
+    }
+
+    /// From when to when, and what journalctl said beside.
+    pub fn head(&self) -> String {
         let mut text = match (self.lines.first(), self.lines.last()) {
             (Some(first), Some(last)) => {
                 format!("{} lines from {} to {}", self.lines.len(), first.time, last.time)
@@ -169,13 +219,6 @@ impl Logs {
         };
         if self.truncated {
             text.push_str(", older ones left out");
-        }
-        for line in &self.lines {
-            let loud = match line.priority {
-                Some(p) if p <= Priority::Err => format!("[{}] ", p.as_str()),
-                _ => String::new(),
-            };
-            text.push_str(&format!("\n{loud}{}", line.line(MESSAGE_CHARS)));
         }
         if let Some(note) = &self.note {
             text.push_str(&format!("\nnote: {note}"));
@@ -221,6 +264,7 @@ mod tests {
             lines: Some(5),
             since: Some("2h".parse().unwrap()),
             priority: Some(Priority::Err),
+            ..LogQuery::default()
         };
         let logs = block_on(fetch_logs(&fake, &query)).unwrap();
         assert_eq!(logs.summary(), "no log lines");
@@ -231,6 +275,31 @@ mod tests {
                 block_on(fetch_logs(&fake, &LogQuery { lines: Some(lines), ..LogQuery::default() }));
             assert_eq!(refused.unwrap_err().code(), "bad_arguments");
         }
+    }
+
+    #[test]
+    fn a_boot_a_pattern_and_an_end_are_asked_for() {
+        let nothing = Output { exit: Some(1), ..answer("") };
+        let fake = Fake::default().with("journalctl", nothing.clone());
+        let query = LogQuery {
+            until: Some("today".parse().unwrap()),
+            grep: Some("-x can't".into()),
+            boot: Some(-1),
+            ..LogQuery::default()
+        };
+        let logs = block_on(get_journal_logs(&fake, &query)).unwrap();
+        assert!(logs.lines.is_empty(), "no match is no failure");
+        let asked = fake.asked();
+        assert!(
+            asked[0].ends_with("--until today --boot=-1 --case-sensitive=false --grep '(?:)-x can't'"),
+            "{asked:?}"
+        );
+        let fake = Fake::default().with("journalctl", nothing);
+        assert_eq!(
+            block_on(get_journal_logs(&fake, &LogQuery::default())).unwrap_err().code(),
+            "command_failed",
+            "without a pattern it is one"
+        );
     }
 
     #[test]

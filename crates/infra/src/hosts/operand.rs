@@ -86,6 +86,31 @@ impl Since {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// As podman and docker take it: a span in Go's units, or a date.
+    pub(super) fn for_containers(&self) -> Result<String, Failure> {
+        let span = || {
+            let (number, unit) = self.0.strip_suffix(" ago")?.split_once(' ')?;
+            let number: u64 = number.parse().ok()?;
+            Some(match unit {
+                "seconds" => format!("{number}s"),
+                "minutes" => format!("{number}m"),
+                "hours" => format!("{number}h"),
+                "days" => format!("{}h", number * 24),
+                _ => format!("{}h", number * 168),
+            })
+        };
+        match span() {
+            Some(span) => Ok(span),
+            None if word(&self.0).is_some() => Err(bad(
+                "since",
+                &self.0,
+                "for a container say for example `15min`, `2h` or `2026-11-24 04:30`",
+            )),
+            None if self.0.len() == 16 => Ok(format!("{}:00", self.0.replacen(' ', "T", 1))),
+            None => Ok(self.0.replacen(' ', "T", 1)),
+        }
+    }
 }
 
 impl FromStr for Since {
@@ -132,6 +157,59 @@ fn date(text: &str) -> Option<String> {
             .zip(FULL)
             .all(|(b, want)| if *want == b'd' { b.is_ascii_digit() } else { b == *want });
     shaped.then_some(text)
+}
+
+/// Absolute path of a file. Which files may be read is the policy's to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilePath(String);
+
+impl FilePath {
+    /// As the program takes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for FilePath {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        if !text.starts_with('/') {
+            return Err(bad("path", text, "a path begins with `/`"));
+        }
+        if text.len() > 1024 || text.chars().any(char::is_control) {
+            return Err(bad("path", text, "a path has at most 1024 bytes and no control characters"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Name or id of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerName(String);
+
+impl ContainerName {
+    /// As the program takes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ContainerName {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        let named = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+        let begins = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        if !begins || text.len() > 128 || !text.bytes().all(named) {
+            return Err(bad(
+                "container",
+                text,
+                "a name holds at most 128 letters, digits and _ . - and begins with one of the first two",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
 }
 
 /// Importance of a log line, as syslog names it.
@@ -238,6 +316,32 @@ mod tests {
             assert_eq!(refused.code(), "bad_arguments", "{given:?}");
             assert!(!refused.to_string().contains(['\n', '\u{202e}']), "{refused}");
         }
+    }
+
+    #[test]
+    fn containers_have_their_own_times() {
+        for (given, read) in [
+            ("15min", "15m"),
+            ("3 d", "72h"),
+            ("1w", "168h"),
+            ("2026-11-24 04:30", "2026-11-24T04:30:00"),
+            ("2026-11-24", "2026-11-24"),
+        ] {
+            assert_eq!(given.parse::<Since>().unwrap().for_containers().unwrap(), read);
+        }
+        assert!("today".parse::<Since>().unwrap().for_containers().is_err());
+    }
+
+    #[test]
+    fn paths_and_containers_are_never_options() {
+        for given in ["", "-f", "var/log/x", "~/x", "/a\nb", &format!("/{}", "x".repeat(1024))] {
+            assert_eq!(given.parse::<FilePath>().unwrap_err().code(), "bad_arguments", "{given:?}");
+        }
+        for given in ["", "-f", "--help", ".x", "a b", "a/b", "a;b", "ü", &"x".repeat(129)] {
+            assert_eq!(given.parse::<ContainerName>().unwrap_err().code(), "bad_arguments", "{given:?}");
+        }
+        assert_eq!("/var/log/a b.log".parse::<FilePath>().unwrap().as_str(), "/var/log/a b.log");
+        assert_eq!("web_1.x-y".parse::<ContainerName>().unwrap().as_str(), "web_1.x-y");
     }
 
     #[test]

@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn an_outline_permits_what_the_schema_permits() {
         let full = object(
-            json!({"type": "object", "required": ["a"], "additionalProperties": false, "properties": {
+            &json!({"type": "object", "required": ["a"], "additionalProperties": false, "properties": {
             "a": {"type": "array", "items": {"type": "object", "properties": {"deep": {"type": "string"}}}},
             "b": {"type": ["string", "null"], "description": "long"},
             "c": {"anyOf": [{"type": "string"}, {"type": "integer"}]}}}),

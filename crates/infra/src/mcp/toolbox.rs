@@ -181,8 +181,9 @@ impl Toolbox {
         self.0.iter()
     }
 
-    /// A tool by its name.
+    /// A tool by its name, or by an old one that is not listed.
     pub fn get(&self, name: &str) -> Option<&Tool> {
+        let name = tools::aliases::current(name);
         self.0.iter().find(|t| t.name == name)
     }
 }

@@ -24,7 +24,7 @@ pub const CORE: &str = "core";
 pub const ALL: &str = "all";
 
 /// The groups. `core` takes from the others what an incident needs first.
-pub const TOOLSETS: [Toolset; 8] = [
+pub const TOOLSETS: [Toolset; 10] = [
     Toolset {
         name: CORE,
         tools: &[
@@ -32,20 +32,60 @@ pub const TOOLSETS: [Toolset; 8] = [
             "execute_pra_action",
             "execute_ssh_command",
             "fetch_logs",
+            "get_more",
+            "get_processes",
             "get_service_status",
             "list_hosts",
             "list_pending_actions",
             "list_pra_actions",
             "list_services",
             "propose_pra_action",
-            "search_commands",
+            "search_logs",
             "verify_service",
         ],
     },
     Toolset { name: "fleet", tools: &["diagnose_system", "list_hosts"] },
-    Toolset { name: "system", tools: &["get_disk_usage", "get_memory_info", "get_system_info"] },
-    Toolset { name: "services", tools: &["get_service_status", "list_services", "verify_service"] },
-    Toolset { name: "logs", tools: &["fetch_logs"] },
+    Toolset {
+        name: "system",
+        tools: &[
+            "get_block_devices",
+            "get_cpu_info",
+            "get_disk_usage",
+            "get_memory_info",
+            "get_more",
+            "get_processes",
+            "get_system_info",
+            "list_packages",
+        ],
+    },
+    Toolset {
+        name: "services",
+        tools: &["check_service_health", "get_service_status", "list_services", "verify_service"],
+    },
+    Toolset {
+        name: "network",
+        tools: &[
+            "get_active_connections",
+            "get_dns_config",
+            "get_listening_ports",
+            "get_more",
+            "get_network_interfaces",
+            "get_routing_table",
+            "test_connectivity",
+        ],
+    },
+    Toolset {
+        name: "logs",
+        tools: &[
+            "analyze_errors",
+            "fetch_logs",
+            "get_journal_logs",
+            "get_more",
+            "read_log_file",
+            "search_logs",
+        ],
+    },
+    Toolset { name: "containers", tools: &["get_container_logs", "get_more", "list_containers"] },
     Toolset {
         name: "commands",
         tools: &[

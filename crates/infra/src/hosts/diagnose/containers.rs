@@ -8,6 +8,8 @@ use crate::hosts::reader::Failure;
 
 /// More findings say no more.
 const MAX_FINDINGS: usize = 10;
+/// So many restarts are no accident.
+const MANY_RESTARTS: u64 = 3;
 
 /// A row of `podman ps`.
 #[derive(Deserialize)]
@@ -25,6 +27,8 @@ struct Container {
     status: String,
     #[serde(default)]
     exit_code: i64,
+    #[serde(default)]
+    restarts: u64,
 }
 
 pub(super) async fn check(ground: Ground<'_>) -> Result<Checked, Failure> {
@@ -38,10 +42,18 @@ fn judge(container: &Container, ground: Ground<'_>) -> Option<Finding> {
     let (severity, what) = match state.as_str() {
         "restarting" => (Severity::Critical, "restarts again and again".to_owned()),
         "dead" | "removing" | "stopping" | "unknown" => (Severity::Warning, format!("is {state}")),
-        "exited" | "stopped" if container.exit_code != 0 => (
-            Severity::Critical,
-            format!("exited with status {}{}", container.exit_code, exit_meaning(container.exit_code)),
-        ),
+        "exited" | "stopped" if container.exit_code != 0 => {
+            let often = match container.restarts {
+                0 => String::new(),
+                n => format!(", restarted {n} times"),
+            };
+            let code = container.exit_code;
+            (Severity::Critical, format!("exited with status {code}{}{often}", exit_meaning(code)))
+        }
+        // One that came back seconds ago, and not for the first time, is in a loop.
+        "running" if container.restarts >= MANY_RESTARTS && container.status.contains("second") => {
+            (Severity::Critical, format!("restarts again and again, {} times so far", container.restarts))
+        }
         _ if container.status.contains("(unhealthy)") => {
             (Severity::Critical, "runs, but its health check fails".to_owned())
         }

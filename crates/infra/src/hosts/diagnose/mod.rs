@@ -3,6 +3,8 @@
 //!
 //! A check that cannot be done is a row with its error beside the findings of the others.
 
+mod certificates;
+mod clock;
 mod containers;
 mod dns;
 mod log;
@@ -33,10 +35,14 @@ pub enum Check {
     Disk,
     /// Memory and swap.
     Memory,
+    /// The clock against the server's, and whether it is synchronised.
+    Clock,
     /// Units that failed, loop, or should run and do not.
     Services,
     /// Containers that ended badly or are unhealthy.
     Containers,
+    /// Certificates of the host's own TLS servers.
+    Certificates,
     /// Whether names resolve.
     Dns,
     /// Addresses and routes.
@@ -49,11 +55,13 @@ pub enum Check {
 
 impl Check {
     /// All checks.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Disk,
         Self::Memory,
+        Self::Clock,
         Self::Services,
         Self::Containers,
+        Self::Certificates,
         Self::Dns,
         Self::Network,
         Self::Load,
@@ -65,8 +73,10 @@ impl Check {
         match self {
             Self::Disk => "disk",
             Self::Memory => "memory",
+            Self::Clock => "clock",
             Self::Services => "services",
             Self::Containers => "containers",
+            Self::Certificates => "certificates",
             Self::Dns => "dns",
             Self::Network => "network",
             Self::Load => "load",
@@ -88,7 +98,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    fn as_str(self) -> &'static str {
+    pub(in crate::hosts) fn as_str(self) -> &'static str {
         match self {
             Self::Critical => "critical",
             Self::Warning => "warning",
@@ -279,9 +289,11 @@ fn run(check: Check, ground: Ground<'_>) -> BoxFuture<'_, Result<Checked, Failur
     match check {
         Check::Disk => resources::disk(ground).boxed(),
         Check::Memory => resources::memory(ground).boxed(),
+        Check::Clock => clock::check(ground).boxed(),
         Check::Load => resources::load(ground).boxed(),
         Check::Services => services::check(ground).boxed(),
         Check::Containers => containers::check(ground).boxed(),
+        Check::Certificates => certificates::check(ground).boxed(),
         Check::Dns => dns::check(ground).boxed(),
         Check::Network => network::check(ground).boxed(),
         Check::Logs => log::check(ground).boxed(),

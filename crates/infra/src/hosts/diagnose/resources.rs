@@ -12,6 +12,8 @@ const MEMORY_PERCENT: (f64, f64) = (5.0, 10.0);
 const SWAP_PERCENT: f64 = 80.0;
 /// Processes that run or wait, for each processor, on average of five minutes.
 const LOAD_PER_CPU: (f64, f64) = (4.0, 1.5);
+/// Of one processor, on average over a process's life, from which on it is named as the cause.
+const HOG_PERCENT: f64 = 50.0;
 /// Processes in the evidence.
 const PROCESSES: usize = 3;
 
@@ -76,17 +78,22 @@ pub(super) async fn memory(ground: Ground<'_>) -> Result<Checked, Failure> {
 pub(super) async fn load(ground: Ground<'_>) -> Result<Checked, Failure> {
     let (load, stat) = futures::future::join(system::load(ground.asker), system::stat(ground.asker)).await;
     let ([one, five, fifteen], stat) = (load?, stat?);
-    let per_cpu = five / f64::from(stat.cpus.max(1));
+    let cpus = f64::from(stat.cpus.max(1));
+    let (per_cpu, now) = (five / cpus, one / cpus);
     let severity = if per_cpu >= LOAD_PER_CPU.0 {
         Severity::Critical
-    } else if per_cpu >= LOAD_PER_CPU.1 {
+    } else if per_cpu >= LOAD_PER_CPU.1 || now >= LOAD_PER_CPU.0 {
         Severity::Warning
     } else {
         return Ok(Checked::default());
     };
     let mut evidence = vec![format!("load {one} {five} {fifteen} on {} processor(s)", stat.cpus)];
-    evidence.extend(top(ground, "pcpu").await);
-    let what = format!("{per_cpu:.1} processes for each processor run or wait");
+    let processes = top(ground, "pcpu").await;
+    let mut what = format!("{:.1} processes for each processor run or wait", per_cpu.max(now));
+    if let Some(hog) = processes.get(1).and_then(|line| hog(line)) {
+        what.push_str(&format!("; {hog}"));
+    }
+    evidence.extend(processes);
     let finding = Finding {
         severity,
         check: Check::Load,
@@ -96,6 +103,15 @@ pub(super) async fn load(ground: Ground<'_>) -> Result<Checked, Failure> {
         suggestion: None,
     };
     Ok(Checked { findings: vec![finding], errors: Vec::new() })
+}
+
+/// The process that uses most of a processor, if one does: a row of `pid user %cpu comm`.
+fn hog(line: &str) -> Option<String> {
+    let mut words = line.split_whitespace();
+    let (pid, user, share) = (words.next()?, words.next()?, words.next()?);
+    let name = words.collect::<Vec<_>>().join(" ");
+    let busy = share.parse::<f64>().is_ok_and(|share| share >= HOG_PERCENT);
+    busy.then(|| format!("process {pid} ({name}) of {user} uses {share} % of a processor"))
 }
 
 /// The processes that use most; names only, as arguments may hold secrets. Nothing when ps does not answer.

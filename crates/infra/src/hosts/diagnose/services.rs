@@ -6,6 +6,7 @@ use futures::future::{join_all, join3};
 
 use super::{Check, Checked, Finding, Ground, Severity};
 use crate::hosts::hygiene::one_line;
+use crate::hosts::log_groups::known;
 use crate::hosts::logs::{self, LogQuery};
 use crate::hosts::operand::Unit;
 use crate::hosts::reader::Failure;
@@ -119,6 +120,12 @@ async fn with_logs(findings: &mut [Finding], ground: Ground<'_>) {
     for (finding, log) in findings.iter_mut().zip(answers) {
         let Some(log) = log else { continue };
         let skip = log.lines.len().saturating_sub(LOG_LINES);
-        finding.evidence.extend(log.lines.iter().skip(skip).map(|l| l.line(200)));
+        // The newest line that tells a cause says more than the exit status.
+        let told = log.lines.iter().enumerate().rev().find_map(|(n, l)| Some((n, known(&l.message)?.1)));
+        if let Some((number, cause)) = told {
+            finding.what.push_str(&format!("; its log says that {cause}"));
+            finding.evidence.extend(log.lines.get(number).filter(|_| number < skip).map(|l| l.short(200)));
+        }
+        finding.evidence.extend(log.lines.iter().skip(skip).map(|l| l.short(200)));
     }
 }

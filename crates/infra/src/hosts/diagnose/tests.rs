@@ -32,7 +32,13 @@ fn healthy() -> Fake {
         .with("ss", answer(&sample("ss-listen.txt")))
         .with("resolvectl status", answer(&sample("resolvectl.txt")))
         .with("resolvectl query", answer("mcp-linux-infra-probe.example.com: Name 'x' not found"))
+        .with("date", answer(&format!("{}\n", now())))
+        .with("timedatectl show", answer("Timezone=Etc/UTC\nNTP=yes\nNTPSynchronized=yes\n"))
         .with("journalctl", answer(""))
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
 
 fn diagnose(host: &Fake, checks: &[Check]) -> Diagnosis {
@@ -64,7 +70,7 @@ fn a_healthy_host_is_short() {
     );
     assert_eq!(
         diagnosis.summary(),
-        "nothing wrong was found\nok: disk, memory, services, containers, dns, network, load, logs"
+        "nothing wrong was found\nok: disk, memory, clock, services, containers, certificates, dns, network, load, logs"
     );
     let json = serde_json::to_string(&diagnosis).unwrap();
     assert!(json.len() < 600, "{} bytes", json.len());
@@ -200,7 +206,10 @@ fn memory_and_load() {
     let diagnosis = diagnose(&host, &[Check::Load, Check::Memory]);
     assert_eq!(diagnosis.findings[0].what, "only 3.0 % of the memory is available");
     assert_eq!(diagnosis.findings[0].evidence.last().unwrap(), "1 root  900 hog");
-    assert_eq!(diagnosis.findings[1].what, "4.5 processes for each processor run or wait");
+    assert_eq!(
+        diagnosis.findings[1].what,
+        "10.0 processes for each processor run or wait; process 7 (spin) of app uses 99.0 % of a processor"
+    );
     assert!(diagnosis.findings[1].evidence.last().unwrap().contains("spin"));
     assert_eq!(diagnosis.removed_controls, 1);
 }
@@ -281,6 +290,64 @@ fn sick_containers() {
 }
 
 #[test]
+fn a_container_that_comes_back_again_and_again() {
+    let raw = r#"[{"Names":["loop"],"Image":"i","State":"running","Status":"Up 2 seconds","Restarts":7,"ExitCode":1},
+        {"Names":["settled"],"State":"running","Status":"Up 3 hours","Restarts":7},
+        {"Names":["gone"],"State":"exited","Status":"Exited (1) 3 seconds ago","ExitCode":1,"Restarts":4}]"#;
+    let diagnosis = diagnose(&healthy().with("podman ps", answer(raw)), &[Check::Containers]);
+    let what: Vec<&str> = diagnosis.findings.iter().map(|f| f.what.as_str()).collect();
+    assert_eq!(what, ["restarts again and again, 7 times so far", "exited with status 1, restarted 4 times"]);
+}
+
+#[test]
+fn a_clock_that_is_wrong_comes_before_what_it_breaks() {
+    let host = unbound_stopped().with("date", answer(&format!("{}\n", now() - 3600)));
+    let diagnosis = diagnose(&host, &[]);
+    assert_eq!(
+        (diagnosis.findings[0].check, diagnosis.findings[0].severity),
+        (Check::Clock, Severity::Critical)
+    );
+    assert!(diagnosis.findings[0].what.contains("behind this server's"), "{}", diagnosis.findings[0].what);
+    assert_eq!(diagnosis.findings[1].subject, "unbound.service");
+    let unreadable = diagnose(&healthy().with("date", answer("yesterday")), &[Check::Clock]);
+    assert_eq!(unreadable.checks[0].state, CheckState::Failed, "no number is no clock that is right");
+}
+
+#[test]
+fn certificates_of_ports_that_listen_are_looked_at() {
+    let expired = Output {
+        stderr: b"verify error:num=10:certificate has expired\nnotAfter=Feb  1 00:00:00 2020 GMT\nPeer certificate: CN = web\n".to_vec(),
+        ..answer("")
+    };
+    let tls = |sockets: &str| healthy().with("ss", answer(sockets)).with("openssl s_client", expired.clone());
+    let host = tls("tcp LISTEN 0 4096 0.0.0.0:443 0.0.0.0:*\n");
+    let diagnosis = diagnose(&host, &[Check::Certificates]);
+    assert_eq!(diagnosis.findings[0].what, "the certificate has expired");
+    assert_eq!(diagnosis.findings[0].subject, "TLS server on port 443");
+    let silent = tls("tcp LISTEN 0 4096 0.0.0.0:80 0.0.0.0:*\n");
+    assert!(diagnose(&silent, &[Check::Certificates]).findings.is_empty());
+    assert!(!silent.asked().iter().any(|line| line.starts_with("openssl")), "no port, no question");
+}
+
+#[test]
+fn a_service_whose_log_tells_the_cause() {
+    let failed =
+        r#"[{"unit":"app.service","load":"loaded","active":"failed","sub":"failed","description":"App"}]"#;
+    let lines: String = std::iter::once("bind() to 0.0.0.0:8080 failed: Address already in use")
+        .chain(["giving up", "bye", "main process exited", "failed"])
+        .map(|m| format!("{{\"MESSAGE\":\"{m}\",\"PRIORITY\":\"3\",\"_SYSTEMD_UNIT\":\"app.service\"}}\n"))
+        .collect();
+    let host = healthy()
+        .with("systemctl list-units --no-pager --failed", answer(failed))
+        .with("systemctl show", answer("Id=app.service\nLoadState=loaded\nActiveState=failed\nResult=exit-code\nExecMainCode=1\nExecMainStatus=1\n"))
+        .with("journalctl", answer(&lines));
+    let diagnosis = diagnose(&host, &[Check::Services]);
+    let first = &diagnosis.findings[0];
+    assert_eq!(first.what, "failed: exit status 1; its log says that a port is taken by another program");
+    assert!(first.evidence.iter().any(|l| l.contains("0.0.0.0:8080")), "{:?}", first.evidence);
+}
+
+#[test]
 fn errors_in_the_log_are_grouped() {
     let line = |unit: &str, message: &str| {
         format!("{{\"MESSAGE\":\"{message}\",\"PRIORITY\":\"3\",\"_SYSTEMD_UNIT\":\"{unit}\"}}\n")
@@ -327,7 +394,8 @@ fn checks_that_fail_are_rows_beside_the_others() {
     assert!(state(Check::Dns).error.as_ref().unwrap().contains("no such form"));
     let text = diagnosis.summary();
     assert!(
-        text.contains("NOT checked: disk, network, logs") && text.contains("skipped: containers"),
+        text.contains("NOT checked: disk, certificates, network, logs")
+            && text.contains("skipped: containers"),
         "{text}"
     );
 }
@@ -389,13 +457,26 @@ fn broken_answers_of_every_kind_never_panic() {
         "=\n\n=\n",
     ] {
         let mut host = Fake::default();
-        for program in
-            ["df", "cat", "systemctl", "podman", "ip", "ss", "resolvectl", "dig", "journalctl", "ps", "uname"]
-        {
+        for program in [
+            "df",
+            "cat",
+            "systemctl",
+            "podman",
+            "ip",
+            "ss",
+            "resolvectl",
+            "dig",
+            "journalctl",
+            "ps",
+            "uname",
+            "date",
+            "timedatectl",
+            "openssl",
+        ] {
             host = host.with(program, answer(junk));
         }
         let diagnosis = diagnose(&host, &[]);
-        assert_eq!(diagnosis.checks.len(), 8, "{junk:?}");
+        assert_eq!(diagnosis.checks.len(), Check::ALL.len(), "{junk:?}");
         assert!(!diagnosis.summary().is_empty());
         block_on(super::super::get_system_info(&host)).unwrap();
     }

@@ -1,10 +1,11 @@
 //! Whether a service is well, with reasons.
 
-use futures::future::join;
+use futures::future::{join, try_join_all};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::show::{self, ServiceStatus};
+use crate::hosts::Row;
 use crate::hosts::ask::Asker;
 use crate::hosts::logs::{self, LogQuery};
 use crate::hosts::operand::{Priority, Unit};
@@ -31,21 +32,43 @@ pub struct ServiceHealth {
     pub notes: Vec<String>,
 }
 
+/// Most services in one question.
+pub const MAX_CHECKED: usize = 25;
+
+/// Asks whether services are well, all at the same time; those that are not come first.
+pub async fn check_service_health(
+    reader: &dyn Reader,
+    units: &[Unit],
+) -> Result<Vec<ServiceHealth>, Failure> {
+    if !(1..=MAX_CHECKED).contains(&units.len()) {
+        let value = units.len().to_string();
+        return Err(Failure::BadOperand { what: "services", value, cause: "name 1 to 25" });
+    }
+    let asker = Asker::new(reader);
+    let mut found = try_join_all(units.iter().map(|unit| one(&asker, unit))).await?;
+    found.sort_by_key(|health| health.healthy);
+    Ok(found)
+}
+
 /// Asks whether a service is well.
 pub async fn verify_service(reader: &dyn Reader, unit: &Unit) -> Result<ServiceHealth, Failure> {
-    let asker = Asker::new(reader);
+    one(&Asker::new(reader), unit).await
+}
+
+async fn one(asker: &Asker<'_>, unit: &Unit) -> Result<ServiceHealth, Failure> {
     let query = LogQuery {
         unit: Some(unit.clone()),
         lines: Some(ERROR_LINES),
         since: "15min".parse().ok(),
         priority: Some(Priority::Err),
+        ..LogQuery::default()
     };
-    let (status, log) = join(show::one(&asker, unit), logs::ask(&asker, &query)).await;
+    let (status, log) = join(show::one(asker, unit), logs::ask(asker, &query)).await;
     let status = status?;
     let mut health = judge(&status);
     match log {
         // Errors that stand in the log of a service that runs may be old news.
-        Ok(log) => health.notes.extend(log.lines.iter().map(|l| format!("log: {}", l.line(200)))),
+        Ok(log) => health.notes.extend(log.lines.iter().map(|l| format!("log: {}", l.short(200)))),
         Err(e) => health.notes.push(format!("its log was not read: {e}")),
     }
     Ok(health)
@@ -88,6 +111,12 @@ fn judge(status: &ServiceStatus) -> ServiceHealth {
         sub_state: status.sub_state.clone(),
         reasons,
         notes,
+    }
+}
+
+impl Row for ServiceHealth {
+    fn line(&self) -> String {
+        self.summary()
     }
 }
 
@@ -141,6 +170,25 @@ mod tests {
             assert!(odd || health.reasons[0].contains(reason), "{show}: {:?}", health.reasons);
         }
         assert!(verify("LoadState=loaded\nActiveState=active\nSubState=exited\nType=oneshot").healthy);
+    }
+
+    #[test]
+    fn of_several_services_the_ill_ones_come_first() {
+        let stopped =
+            "Id=b.service\nLoadState=loaded\nActiveState=failed\nResult=exit-code\nExecMainStatus=3";
+        let fake = Fake::default()
+            .with("systemctl show", answer(&sample("show-unbound.txt")))
+            .with("systemctl show --no-pager", answer(&sample("show-unbound.txt")))
+            .with(&format!("{} b.service", show::question()), answer(stopped))
+            .with("journalctl", answer(""));
+        let units = ["unbound".parse().unwrap(), "b".parse().unwrap()];
+        let found = block_on(check_service_health(&fake, &units)).unwrap();
+        let told: Vec<_> = found.iter().map(|h| (h.unit.as_str(), h.healthy)).collect();
+        assert_eq!(told, [("b.service", false), ("unbound.service", true)]);
+        assert!(found[0].line().contains("it failed: exit status 3"), "{}", found[0].line());
+        for units in [Vec::new(), vec![units[0].clone(); 26]] {
+            assert_eq!(block_on(check_service_health(&fake, &units)).unwrap_err().code(), "bad_arguments");
+        }
     }
 
     #[test]

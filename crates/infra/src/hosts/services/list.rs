@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::hosts::Row;
 use crate::hosts::ask::Asker;
 use crate::hosts::hygiene::one_line;
 use crate::hosts::reader::{Failure, Reader};
@@ -102,6 +103,12 @@ fn is_in(row: &UnitRow, state: ServiceState) -> bool {
         ServiceState::Running => row.sub == "running",
         ServiceState::Inactive => row.active == "inactive",
         ServiceState::All => true,
+    }
+}
+
+impl Row for ServiceRow {
+    fn line(&self) -> String {
+        format!("{} {} ({}): {}", self.unit, self.active_state, self.sub_state, self.description)
     }
 }
 

@@ -12,7 +12,7 @@ use super::logs::{self, LogLine, LogQuery};
 use super::operand::Unit;
 use super::reader::{Failure, Reader};
 
-pub use health::{ServiceHealth, verify_service};
+pub use health::{MAX_CHECKED, ServiceHealth, check_service_health, verify_service};
 pub use list::{DEFAULT_SERVICES, MAX_SERVICES, ServiceList, ServiceRow, ServiceState, list_services};
 pub(super) use list::{UnitRow, enabled, failed_units, units};
 pub use show::ServiceStatus;
@@ -52,7 +52,7 @@ impl ServiceReport {
     pub fn summary(&self) -> String {
         let mut text = self.status.summary();
         for line in &self.log {
-            text.push_str(&format!("\n  {}", line.line(300)));
+            text.push_str(&format!("\n  {}", line.short(300)));
         }
         if let Some(error) = &self.log_error {
             text.push_str(&format!("\nlog: {error}"));

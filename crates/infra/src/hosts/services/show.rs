@@ -73,6 +73,12 @@ pub(in crate::hosts) async fn show(asker: &Asker<'_>, units: &[Unit]) -> Result<
     Ok(answers.into_iter().flatten().collect())
 }
 
+/// The question without its units.
+#[cfg(test)]
+pub(super) fn question() -> String {
+    format!("systemctl show --no-pager {PROPERTIES}")
+}
+
 pub(super) async fn one(asker: &Asker<'_>, unit: &Unit) -> Result<ServiceStatus, Failure> {
     let found = show(asker, std::slice::from_ref(unit)).await?;
     found.into_iter().next().ok_or_else(|| lacking("systemctl", "show names no ActiveState"))
