@@ -37,6 +37,23 @@ impl Drop for Staged<'_> {
     }
 }
 
+/// The load that the host shows is the machine's, which builds and tests: a calm one stands in its place until this goes.
+struct Calm<'a>(&'a Lab);
+
+impl<'a> Calm<'a> {
+    fn new(lab: &'a Lab) -> Self {
+        let calm = Self(lab);
+        lab.must(HOST, "echo '0.10 0.20 0.30 1/300 4711' > /run/calm-loadavg; mount --bind /run/calm-loadavg /proc/loadavg");
+        calm
+    }
+}
+
+impl Drop for Calm<'_> {
+    fn drop(&mut self) {
+        self.0.root(HOST, "umount /proc/loadavg; rm -f /run/calm-loadavg");
+    }
+}
+
 fn text(answer: &Value) -> &str {
     answer["content"][0]["text"].as_str().unwrap()
 }
@@ -51,6 +68,7 @@ fn the_first_finding_names_the_cause_of_each_incident() {
     let lab = Lab::get();
     let server = Server::new(&lab);
     let mut client = Client::start(&server, Era::Modern);
+    let _calm = Calm::new(&lab);
     quiet(&lab);
     let healthy = client.call("diagnose_system", &json!({ "host": HOST }));
     let findings = healthy["structuredContent"]["findings"].as_array().unwrap();
