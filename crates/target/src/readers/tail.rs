@@ -187,6 +187,9 @@ fn copy_behind(source: &mut Source, mut left: Amount, io: &mut Io) -> Told {
 
 /// Where the last `count` lines begin.
 fn last_lines(opened: &Opened, count: u64) -> std::io::Result<u64> {
+    if count == 0 {
+        return Ok(opened.size);
+    }
     let mut block = vec![0; 32 << 10];
     let mut end = opened.size;
     let mut left = count;

@@ -1,0 +1,102 @@
+//! Files and patterns made to take time and memory.
+
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
+
+use super::*;
+
+/// A line that is one long row of matches: each is found from where the last one ended. What looked through the line for each of them
+/// again would not be done within the deadline.
+#[test]
+fn many_matches_in_a_line_take_time_linear_in_it() {
+    let place = Place::new();
+    let mut wide = "aB".repeat(120 << 10).into_bytes();
+    wide.push(b'\n');
+    std::fs::write(place.path("wide"), wide).unwrap();
+    for words in [
+        &["grep", "-o", "a", "@wide"][..],
+        &["grep", "-oi", "B", "@wide"],
+        &["grep", "-oE", "[aB]", "@wide"],
+        &["grep", "-ob", "ax*", "@wide"],
+        &["grep", "-oF", "-e", "B", "-e", "a", "-e", "never", "@wide"],
+    ] {
+        assert!(place.same(words), "{words:?} is served");
+    }
+    place.agrees();
+}
+
+/// A pattern whose automaton would be large is not compiled; the largest that is ends in time.
+#[test]
+fn a_pattern_takes_bounded_time_for_the_longest_line() {
+    let place = Place::new();
+    let mut long = vec![b'a'; 250 << 10];
+    long.push(b'\n');
+    std::fs::write(place.path("wide"), long).unwrap();
+    let repeated = |pieces: usize, times: usize| format!("{}z", format!("[ab]{{0,{times}}}").repeat(pieces));
+    let serves = |pattern: &str| {
+        let permit = place.permit("grep", &["grep", "-cE", pattern, "@wide"]);
+        let mut paths = Paths::beneath("/");
+        paths.system = true;
+        of(&paths, &permit).unwrap()
+    };
+    assert!(serves(&repeated(8, 999)).is_none() && serves("((a{0,99}){0,99}){0,99}z").is_none());
+    let largest = (1..=999).rev().step_by(20).find(|times| serves(&repeated(1, *times)).is_some()).unwrap();
+    let pattern = repeated(1, largest);
+    let permit = place.permit("grep", &["grep", "-cE", &pattern, "@wide"]);
+    let started = Instant::now();
+    let seen = Place::native(&permit).unwrap();
+    println!("[ab]{{0,{largest}}}z: {:?}", started.elapsed());
+    assert_eq!((seen.out.as_str(), seen.end), ("0\n", End::Exit(1)));
+}
+
+/// As `lastlog` is: a terabyte of hole. The look that finds no text in it ends at once, `tail` reads its end alone.
+#[test]
+fn a_hole_is_not_read_through() {
+    let place = Place::new();
+    let file = std::fs::File::create(place.path("hole")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let started = Instant::now();
+    assert_eq!(Place::native(&place.permit("grep", &["grep", "-c", "x", "@hole"])), None);
+    let seen = Place::native(&place.permit("tail", &["tail", "-c", "3", "@hole"])).unwrap();
+    assert_eq!((seen.out.as_str(), seen.end), ("\0\0\0", End::Exit(0)));
+    let mut permit = place.permit("tail", &["tail", "-n", "3", "@hole"]);
+    permit.limits.seconds = 2;
+    assert_eq!(Place::native(&permit).unwrap().end, End::Time);
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+}
+
+#[test]
+fn nothing_is_the_end_of_a_file_of_any_size() {
+    let place = Place::new();
+    for words in
+        [&["tail", "-n", "0", "@log"][..], &["tail", "-n", "0", "@big"], &["tail", "-c", "0", "@big"]]
+    {
+        assert!(place.same(words), "{words:?} is served");
+    }
+    place.agrees();
+}
+
+/// Threads that nobody waits for may still be at work: there are so many and no more.
+#[test]
+fn readers_that_have_not_ended_are_counted() {
+    static ALL: AtomicUsize = AtomicUsize::new(0);
+    let place = Place::new();
+    let mut paths = Paths::beneath("/");
+    paths.system = true;
+    let ask = |native: &str| {
+        let permit = place.permit(native, &[native, "@open"]);
+        let reader = of(&paths, &permit).unwrap().unwrap();
+        let (mut out, mut err) = (Sink::keep(100), Sink::keep(100));
+        let end = relay::among(&ALL, reader, None, &permit, &mut out, &mut err);
+        (end, out.text())
+    };
+    let served = || (Ok(Some(End::Exit(0))), "one foo\ntwo\nfoo bar".to_owned());
+    assert_eq!((ask("cat"), ask("zcat")), (served(), served()));
+    let at_work: Vec<_> = std::iter::from_fn(|| relay::Alive::count(&ALL)).collect();
+    assert_eq!(at_work.len(), relay::THREADS);
+    assert_eq!(ask("cat"), (Ok(None), String::new()), "the program serves it");
+    let (end, out) = ask("zcat");
+    assert!(end.is_err_and(|e| e.contains("too many")) && out.is_empty());
+    drop(at_work);
+    assert_eq!(ask("zcat"), served());
+}
