@@ -31,7 +31,7 @@ impl Alive {
     /// `None` when there are enough.
     pub(super) fn count(all: &'static AtomicUsize) -> Option<Self> {
         let more = |now| (now < THREADS).then_some(now + 1);
-        all.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok().then_some(Self(all))
+        all.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok().then(|| Self(all))
     }
 }
 

@@ -48,7 +48,7 @@ enum Pattern {
 }
 
 /// The most memory of one compiled pattern, in bytes; the time that a line takes grows with it.
-const SIZE: usize = 64 << 10;
+const SIZE: usize = 32 << 10;
 
 impl Matcher {
     /// `None` for what the program must search.

@@ -29,23 +29,23 @@ fn many_matches_in_a_line_take_time_linear_in_it() {
 #[test]
 fn a_pattern_takes_bounded_time_for_the_longest_line() {
     let place = Place::new();
-    let mut long = vec![b'a'; 250 << 10];
+    let mut long = vec![b'a'; 50 << 10];
     long.push(b'\n');
     std::fs::write(place.path("wide"), long).unwrap();
-    let repeated = |pieces: usize, times: usize| format!("{}z", format!("[ab]{{0,{times}}}").repeat(pieces));
+    let repeated = |pieces: usize, times: usize| format!("{}[z]", format!("[ab]{{0,{times}}}").repeat(pieces));
     let serves = |pattern: &str| {
         let permit = place.permit("grep", &["grep", "-cE", pattern, "@wide"]);
         let mut paths = Paths::beneath("/");
         paths.system = true;
         of(&paths, &permit).unwrap()
     };
-    assert!(serves(&repeated(8, 999)).is_none() && serves("((a{0,99}){0,99}){0,99}z").is_none());
+    assert!(serves(&repeated(8, 999)).is_none() && serves("((a{0,99}){0,99}){0,99}[z]").is_none());
     let largest = (1..=999).rev().step_by(20).find(|times| serves(&repeated(1, *times)).is_some()).unwrap();
     let pattern = repeated(1, largest);
     let permit = place.permit("grep", &["grep", "-cE", &pattern, "@wide"]);
     let started = Instant::now();
     let seen = Place::native(&permit).unwrap();
-    println!("[ab]{{0,{largest}}}z: {:?}", started.elapsed());
+    println!("[ab]{{0,{largest}}}[z]: {:?}", started.elapsed());
     assert_eq!((seen.out.as_str(), seen.end), ("0\n", End::Exit(1)));
 }
 
