@@ -47,7 +47,7 @@ enum Pattern {
     },
 }
 
-/// The most memory of one compiled pattern, in bytes; the time that a line takes grows with it.
+/// The most memory of all compiled patterns together, in bytes; the time that a line takes grows with it.
 const SIZE: usize = 32 << 10;
 
 impl Matcher {
@@ -73,7 +73,7 @@ impl Matcher {
                     let text = if asked.fold { text.to_ascii_lowercase() } else { text.to_owned() };
                     Pattern::Text { finder: Finder::new(text.as_bytes()).into_owned(), text: text.into() }
                 }
-                (None, Some(translated)) => regex(translated, asked)?,
+                (None, Some(translated)) => regex(translated, asked, SIZE / patterns.len())?,
                 (None, None) => return None,
             });
         }
@@ -166,7 +166,7 @@ impl Matcher {
     }
 }
 
-fn regex(translated: &Translated, asked: Asked) -> Option<Pattern> {
+fn regex(translated: &Translated, asked: Asked, size: usize) -> Option<Pattern> {
     if asked.places && (!translated.longest || asked.word) {
         return None;
     }
@@ -179,7 +179,7 @@ fn regex(translated: &Translated, asked: Asked) -> Option<Pattern> {
         inner.clone()
     };
     let build = |source: &str| {
-        RegexBuilder::new(source).case_insensitive(asked.fold).size_limit(SIZE).nest_limit(50).build().ok()
+        RegexBuilder::new(source).case_insensitive(asked.fold).size_limit(size).nest_limit(50).build().ok()
     };
     if asked.word && !asked.line && (translated.anchored || build(&format!("^(?:{inner})$"))?.is_match("")) {
         return None;

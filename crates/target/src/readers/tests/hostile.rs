@@ -34,15 +34,19 @@ fn a_pattern_takes_bounded_time_for_the_longest_line() {
     std::fs::write(place.path("wide"), long).unwrap();
     let repeated =
         |pieces: usize, times: usize| format!("{}[z]", format!("[ab]{{0,{times}}}").repeat(pieces));
-    let serves = |pattern: &str| {
-        let permit = place.permit("grep", &["grep", "-cE", pattern, "@wide"]);
+    let serves = |patterns: &[&str]| {
+        let mut words = vec!["grep", "-cE"];
+        words.extend(patterns.iter().flat_map(|pattern| ["-e", pattern]));
+        words.push("@wide");
         let mut paths = Paths::beneath("/");
         paths.system = true;
-        of(&paths, &permit).unwrap()
+        of(&paths, &place.permit("grep", &words)).unwrap()
     };
-    assert!(serves(&repeated(8, 999)).is_none() && serves("((a{0,99}){0,99}){0,99}[z]").is_none());
-    let largest = (1..=999).rev().step_by(20).find(|times| serves(&repeated(1, *times)).is_some()).unwrap();
+    let once = |times: usize| serves(&[&repeated(1, times)]).is_some();
+    assert!(serves(&[&repeated(8, 999)]).is_none() && serves(&["((a{0,99}){0,99}){0,99}[z]"]).is_none());
+    let largest = (1..=999).rev().step_by(20).find(|times| once(*times)).unwrap();
     let pattern = repeated(1, largest);
+    assert!(serves(&[&pattern, &pattern]).is_none(), "together they are larger");
     let permit = place.permit("grep", &["grep", "-cE", &pattern, "@wide"]);
     let started = Instant::now();
     let seen = Place::native(&permit).unwrap();
