@@ -46,7 +46,7 @@ tests() {
 install_tools() {
   local need=() c
   for c in cc:build-essential ssh-keygen:openssh-client sshd:openssh-server sudo:sudo python3:python3 ip:iproute2 git:git \
-    openssl:openssl curl:curl; do
+    openssl:openssl curl:curl objcopy:binutils; do
     PATH=$PATH:/usr/sbin command -v "${c%%:*}" >/dev/null || need+=("${c##*:}")
   done
   if [ ${#need[@]} -gt 0 ]; then
@@ -54,6 +54,7 @@ install_tools() {
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null || return 1
   fi
   command -v cargo-nextest >/dev/null || cargo install --locked --quiet cargo-nextest || return 1
+  command -v cargo-auditable >/dev/null || cargo install --locked --quiet cargo-auditable@0.7.7 || return 1
   command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny || return 1
 }
 step "tools" install_tools
@@ -65,7 +66,7 @@ step "licences, bans, sources (cargo deny)" cargo deny --log-level error check b
 tests "unit and integration tests" cargo nextest run --locked --workspace --exclude e2e --no-fail-fast
 step "doc tests" cargo test --locked --quiet --doc --workspace
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --workspace --no-deps
-step "target programs" scripts/build-target.sh
+step "target programs, built twice: the same bytes" scripts/build-target.sh --check-reproducible
 step "fuzzing, 15 s per target" scripts/fuzz.sh all 15
 step "fuzz lints" cargo clippy --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir "$CARGO_TARGET_DIR/fuzz" -- -D warnings
 step "demo" "$CARGO_TARGET_DIR/debug/mcp-linux-infra" demo

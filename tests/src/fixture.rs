@@ -13,10 +13,16 @@ pub struct Fixture<'a> {
 const MAKE: &str = r#"set -e
     # Logs that stay as they are while the test looks: the journal takes what the wrapper logs.
     systemctl -q stop syslog.socket rsyslog.service cron.service logrotate.timer systemd-tmpfiles-clean.timer apt-daily.timer 2>/dev/null || true
-    mkdir -p /var/lib/lab-fixture; mv /var/log/syslog /var/lib/lab-fixture/
+    mkdir -p /var/lib/lab-fixture
+    for f in syslog auth.log; do touch /var/log/$f; mv /var/log/$f /var/lib/lab-fixture/; done
     for i in $(seq 40); do echo "2026-11-25T09:00:$((i + 10)).000000+00:00 t2 app[$i]: line $i of the	log, no error"; done > /var/log/syslog
     echo '2026-11-25T09:01:00.000000+00:00 t2 app[41]: échec: old error' >> /var/log/syslog
-    chown root:adm /var/log/syslog; chmod 640 /var/log/syslog
+    # Rotated logs, each as another program compresses them; the oldest holds what two rotations put one behind the other.
+    for i in $(seq 4000); do echo "2026-11-24T09:00:00.000000+00:00 t2 sshd[$i]: Error: connection $((i * 7919 % 1000)) refused"; done > /tmp/old
+    cp /tmp/old /var/log/auth.log; gzip -c /tmp/old > /var/log/auth.log.2.gz
+    { gzip -1 -c /var/log/syslog; gzip -9 -c /tmp/old; } > /var/log/syslog.2.gz
+    xz -c /tmp/old > /var/log/app.log.1.xz; zstd -q -c /tmp/old > /var/log/app.log.1.zst; rm /tmp/old
+    for f in syslog syslog.2.gz auth.log auth.log.2.gz app.log.1.xz app.log.1.zst; do chown root:adm /var/log/$f; chmod 640 /var/log/$f; done
     mkdir -p /var/log/nginx /etc/nginx/conf.d; echo 'server {}' > /etc/nginx/conf.d/site.conf
     echo '2026/11/25 09:00:00 [error] 1#1: upstream timed out, $remote_addr' > /var/log/nginx/error.log
     printf '%s\n' '2026-11-25 09:00:00 install a error' '2026-11-25 09:00:01 configure b -v' > /var/log/dpkg.log
@@ -64,7 +70,8 @@ const UNDO: &str = r"
     userdel nginx
     systemctl stop lab-tls
     rm -f /var/log/dpkg.log; rm -rf /etc/letsencrypt /srv/app /var/log/nginx /etc/nginx
-    mv -f /var/lib/lab-fixture/syslog /var/log/syslog; rmdir /var/lib/lab-fixture
+    rm -f /var/log/syslog.2.gz /var/log/auth.log.2.gz /var/log/app.log.1.xz /var/log/app.log.1.zst
+    mv -f /var/lib/lab-fixture/* /var/log/; rmdir /var/lib/lab-fixture
     systemctl start syslog.socket rsyslog.service cron.service logrotate.timer systemd-tmpfiles-clean.timer
     systemctl is-system-running";
 

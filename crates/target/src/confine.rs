@@ -41,7 +41,7 @@ pub(crate) fn open_each(
             && object.is_foreign_link()
         {
             return Err(format!(
-                "{word:?} is a hard link to another owner's file that not everybody may read"
+                "{word:?} is a file with several names that not everybody may read, in a folder where others than its owner write"
             ));
         }
         found.push(object.map(|object| object.itself));
@@ -68,12 +68,14 @@ impl Object {
     }
 }
 
+/// Only where its owner or root alone can write, no one else has given a file its second name.
 fn is_foreign_link(file: &Stat, folder: &Stat) -> bool {
     let regular = FileType::from_raw_mode(file.st_mode) == FileType::RegularFile;
     let secret = file.st_mode & 0o004 == 0;
-    // Only root has put something into a folder in which only root writes.
-    let roots_alone = folder.st_uid == 0 && folder.st_mode & 0o022 == 0;
-    regular && secret && file.st_nlink > 1 && file.st_uid != folder.st_uid && !roots_alone
+    // An access list shows in the bits of the group.
+    let others_write = folder.st_mode & 0o022 != 0;
+    let trusted = folder.st_uid == 0 || folder.st_uid == file.st_uid;
+    regular && secret && file.st_nlink > 1 && (others_write || !trusted)
 }
 
 /// The outer error leads out of the root; the inner one is the program's to say.
@@ -156,7 +158,10 @@ mod tests {
             (service, 0o755, root, 0o640, 2, true),
             (root, 0o1777, victim, 0o600, 2, true),
             (root, 0o775, victim, 0o640, 2, true),
+            (root, 0o775, root, 0o640, 2, true),
+            (service, 0o777, service, 0o640, 2, true),
             (root, 0o755, victim, 0o640, 2, false),
+            (root, 0o755, root, 0o640, 2, false),
             (service, 0o755, service, 0o640, 2, false),
             (service, 0o755, victim, 0o644, 2, false),
             (service, 0o755, victim, 0o640, 1, false),

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,26 @@ use crate::sandbox::{Kernel, ThreadSandbox};
 /// Enough for every decoder; none recurses.
 const STACK: usize = 1 << 20;
 
+/// So many threads at most. What nobody waits for any more may still be inside one long line.
+pub(super) const THREADS: usize = 64;
+
+/// A thread that is alive.
+pub(super) struct Alive(&'static AtomicUsize);
+
+impl Alive {
+    /// `None` when there are enough.
+    pub(super) fn count(all: &'static AtomicUsize) -> Option<Self> {
+        let more = |now| (now < THREADS).then_some(now + 1);
+        all.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok().then(|| Self(all))
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// One thread at work.
 struct Work {
     thread: JoinHandle<Result<u8, Stop>>,
@@ -36,9 +56,30 @@ pub(super) fn run(
     out: &mut Sink<'_>,
     err: &mut Sink<'_>,
 ) -> Result<Option<End>, String> {
+    static ALL: AtomicUsize = AtomicUsize::new(0);
+    among(&ALL, reader, kernel, permit, out, err)
+}
+
+/// One of the threads that are counted there.
+pub(super) fn among(
+    all: &'static AtomicUsize,
+    reader: Reader,
+    kernel: Option<Kernel>,
+    permit: &Permit,
+    out: &mut Sink<'_>,
+    err: &mut Sink<'_>,
+) -> Result<Option<End>, String> {
+    let Some(alive) = Alive::count(all) else {
+        // A program can be ended from outside.
+        return if reader.alone {
+            Err("too many reads are still at work: try again".to_owned())
+        } else {
+            Ok(None)
+        };
+    };
     let started = Instant::now();
     let time = Duration::from_secs(permit.limits.seconds);
-    let mut work = start(reader, kernel)?;
+    let mut work = start(reader, kernel, alive)?;
     let mut cap = Cap::new(permit.limits.bytes, permit.limits.lines);
     let end = work.follow(started + time, &mut cap, out, err);
     work.stop.store(true, Ordering::Relaxed);
@@ -56,7 +97,7 @@ pub(super) fn run(
     Ok(Some(end))
 }
 
-fn start(reader: Reader, kernel: Option<Kernel>) -> Result<Work, String> {
+fn start(reader: Reader, kernel: Option<Kernel>, alive: Alive) -> Result<Work, String> {
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|e| format!("pipe: {e}"));
     let ((out_read, out_write), (err_read, err_write)) = (pipe()?, pipe()?);
     let sandbox = match kernel {
@@ -69,6 +110,7 @@ fn start(reader: Reader, kernel: Option<Kernel>) -> Result<Work, String> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut io = Io::new(out_write.into(), err_write.into(), Arc::clone(&stop));
     let work = move || {
+        let _alive = alive;
         if let Some(sandbox) = &sandbox
             && sandbox.enter().is_err()
         {

@@ -1,6 +1,7 @@
 //! `tail`. A long file is read from its end; a compressed one twice, so that nothing of it is kept.
 
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::Ordering;
 
 use super::decode::Source;
 use super::files::{Found, Input, Opened};
@@ -110,7 +111,7 @@ fn one(options: &Options, opened: &mut Opened, io: &mut Io) -> Told {
     if opened.size > SMALL {
         let from = match options.amount {
             Amount::Bytes(count) => Ok(opened.size.saturating_sub(count)),
-            Amount::Lines(count) => last_lines(opened, count),
+            Amount::Lines(count) => last_lines(opened, count, io),
         };
         return match from {
             Ok(from) => {
@@ -186,11 +187,18 @@ fn copy_behind(source: &mut Source, mut left: Amount, io: &mut Io) -> Told {
 }
 
 /// Where the last `count` lines begin.
-fn last_lines(opened: &Opened, count: u64) -> std::io::Result<u64> {
+fn last_lines(opened: &Opened, count: u64, io: &Io) -> std::io::Result<u64> {
+    if count == 0 {
+        return Ok(opened.size);
+    }
     let mut block = vec![0; 32 << 10];
     let mut end = opened.size;
     let mut left = count;
     while end > 0 {
+        // It may be a hole of a terabyte.
+        if io.stop.load(Ordering::Relaxed) {
+            return Err(std::io::ErrorKind::Interrupted.into());
+        }
         let start = (end - 1) / (32 << 10) * (32 << 10);
         let size = usize::try_from(end - start).unwrap_or(block.len());
         let read = opened.file.read_at(&mut block[..size], start)?;

@@ -10,6 +10,8 @@ use policy::{Access, Account, Level, Limits, PathOperand, Profile};
 use super::*;
 
 mod compressed;
+mod hostile;
+mod races;
 
 /// What somebody sees of a line.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::super::decode::Source;
 /// The longest line that is searched here, in bytes.
 pub(super) const LONGEST: usize = 256 << 10;
 
-/// What a whole file is made of.
+/// What a whole file is made of; of one that is no text, what its start is made of.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Survey {
     /// Neither NUL nor anything but UTF-8.
@@ -31,7 +31,11 @@ pub(super) fn survey(source: &mut Source) -> io::Result<Survey> {
             return Ok(seen);
         }
         seen.ascii &= bytes.is_ascii();
-        seen.text &= memchr::memchr(0, bytes).is_none();
+        if memchr::memchr(0, bytes).is_some() {
+            // The rest may be a hole of a terabyte.
+            seen.text = false;
+            return Ok(seen);
+        }
         let whole = match std::str::from_utf8(bytes) {
             Ok(_) => bytes.len(),
             Err(e) if e.error_len().is_none() => e.valid_up_to(),

@@ -1,5 +1,8 @@
 //! Which lines a search selects.
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
+
 use memchr::memmem::Finder;
 use regex_lite::{Regex, RegexBuilder};
 
@@ -44,8 +47,8 @@ enum Pattern {
     },
 }
 
-/// The most memory of one compiled pattern, in bytes.
-const SIZE: usize = 256 << 10;
+/// The most memory of all compiled patterns together, in bytes; the time that a line takes grows with it.
+const SIZE: usize = 32 << 10;
 
 impl Matcher {
     /// `None` for what the program must search.
@@ -70,7 +73,7 @@ impl Matcher {
                     let text = if asked.fold { text.to_ascii_lowercase() } else { text.to_owned() };
                     Pattern::Text { finder: Finder::new(text.as_bytes()).into_owned(), text: text.into() }
                 }
-                (None, Some(translated)) => regex(translated, asked)?,
+                (None, Some(translated)) => regex(translated, asked, SIZE / patterns.len())?,
                 (None, None) => return None,
             });
         }
@@ -98,29 +101,54 @@ impl Matcher {
         })
     }
 
-    /// The first match from `from` on that is not empty: where it begins and ends.
-    pub(super) fn find(&self, line: &[u8], from: usize) -> Option<(usize, usize)> {
-        let folded = if self.asked.fold { line.to_ascii_lowercase() } else { line.to_vec() };
-        let mut best: Option<(usize, usize)> = None;
-        for pattern in &self.patterns {
-            let found = match pattern {
-                Pattern::Text { text, .. } if self.asked.line => {
-                    (from == 0 && folded == *text).then_some((0, folded.len()))
+    /// Tells where each match that is not empty begins and ends, in time linear in the line.
+    pub(super) fn each<E>(
+        &self,
+        line: &[u8],
+        mut told: impl FnMut(usize, usize) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let line = if self.asked.fold { Cow::Owned(line.to_ascii_lowercase()) } else { Cow::Borrowed(line) };
+        let text = std::str::from_utf8(&line).ok();
+        let first = |pattern: &Pattern, from| self.first(pattern, &line, text, from);
+        // Of each pattern the next match; it is looked for again only when it has been passed.
+        let mut next: Vec<_> = self.patterns.iter().map(|pattern| (pattern, first(pattern, 0))).collect();
+        while let Some((start, end)) =
+            next.iter().filter_map(|(_, at)| *at).min_by_key(|(start, end)| (*start, Reverse(*end)))
+        {
+            told(start, end)?;
+            for (pattern, at) in &mut next {
+                if at.is_some_and(|(start, _)| start < end) {
+                    *at = first(pattern, end);
                 }
-                Pattern::Text { text, finder } => {
-                    self.find_text(&folded, from, text, finder).map(|at| (at, at + text.len()))
-                }
-                Pattern::Regex { regex, .. } => {
-                    let text = std::str::from_utf8(&folded).ok()?;
-                    let all = regex.find_iter(text).map(|m| (m.start(), m.end()));
-                    all.filter(|(start, end)| start < end && *start >= from).take(1).next()
-                }
-            };
-            let better =
-                |(start, end): (usize, usize)| best.is_none_or(|(s, e)| start < s || (start == s && end > e));
-            best = found.filter(|(start, end)| start < end).filter(|f| better(*f)).or(best);
+            }
         }
-        best
+        Ok(())
+    }
+
+    /// The first match from `from` on that is not empty: where it begins and ends.
+    fn first(
+        &self,
+        pattern: &Pattern,
+        line: &[u8],
+        text: Option<&str>,
+        mut from: usize,
+    ) -> Option<(usize, usize)> {
+        match pattern {
+            Pattern::Text { text, .. } if text.is_empty() => None,
+            Pattern::Text { text, .. } if self.asked.line => {
+                (from == 0 && line == text).then_some((0, line.len()))
+            }
+            Pattern::Text { text, finder } => {
+                self.find_text(line, from, text, finder).map(|at| (at, at + text.len()))
+            }
+            Pattern::Regex { regex, .. } => loop {
+                let found = regex.find_at(text?, from)?;
+                if !found.is_empty() {
+                    return Some((found.start(), found.end()));
+                }
+                from = found.end() + text?[found.end()..].chars().next()?.len_utf8();
+            },
+        }
     }
 
     fn find_text(&self, line: &[u8], from: usize, text: &[u8], finder: &Finder<'_>) -> Option<usize> {
@@ -138,7 +166,7 @@ impl Matcher {
     }
 }
 
-fn regex(translated: &Translated, asked: Asked) -> Option<Pattern> {
+fn regex(translated: &Translated, asked: Asked, size: usize) -> Option<Pattern> {
     if asked.places && (!translated.longest || asked.word) {
         return None;
     }
@@ -151,7 +179,7 @@ fn regex(translated: &Translated, asked: Asked) -> Option<Pattern> {
         inner.clone()
     };
     let build = |source: &str| {
-        RegexBuilder::new(source).case_insensitive(asked.fold).size_limit(SIZE).nest_limit(50).build().ok()
+        RegexBuilder::new(source).case_insensitive(asked.fold).size_limit(size).nest_limit(50).build().ok()
     };
     if asked.word && !asked.line && (translated.anchored || build(&format!("^(?:{inner})$"))?.is_match("")) {
         return None;

@@ -302,13 +302,12 @@ impl Search<'_> {
         line: &[u8],
         io: &mut Io,
     ) -> Result<(), Stop> {
-        let mut from = 0;
-        while !self.options.flags.invert
-            && let Some((start, end)) = self.options.matcher.find(line, from)
-        {
-            self.print(name, number, offset + start as u64, &line[start..end], b':', io)?;
-            from = end;
+        if self.options.flags.invert {
+            return Ok(());
         }
-        Ok(())
+        let options = self.options;
+        options.matcher.each(line, |start, end| {
+            self.print(name, number, offset + start as u64, &line[start..end], b':', io)
+        })
     }
 }
