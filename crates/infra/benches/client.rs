@@ -2,11 +2,7 @@
 //! through the server's pool. `COUNT COMMAND` on stdin, `NANOSECONDS OK FAILED BYTES` on stdout; with the word `alone` in front of the
 //! count each command has a channel of its own.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a benchmark stops at what it does not expect"
-)]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark stops at what it does not expect")]
 
 use std::io::BufRead;
 use std::path::Path;
@@ -50,8 +46,8 @@ impl Client {
 async fn main() {
     // `cargo bench` without arguments of its own starts every benchmark: this one is nothing by itself.
     let Some(file) = std::env::args().nth(1).filter(|a| !a.starts_with('-')) else { return };
-    let config =
-        Config::load(Some(Path::new(&file)), &Environment::from([("HOME", "/nonexistent")])).expect("a config");
+    let config = Config::load(Some(Path::new(&file)), &Environment::from([("HOME", "/nonexistent")]))
+        .expect("a config");
     let dir = tempfile::tempdir().expect("a folder");
     let store = Store::open(&dir.path().join("state")).expect("a store");
     let receipt = store.audit(&Audit { event: "bench", data: json!({}) }).expect("a receipt");

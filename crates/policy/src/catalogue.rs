@@ -57,9 +57,7 @@ fn builtin(command: Option<&str>) -> impl Iterator<Item = Source> {
     PLUGINS.iter().enumerate().map(move |(index, (name, bytes, digest))| Source {
         file: format!("builtin/{name}"),
         text: match (command, LISTED.get(index)) {
-            (Some(command), Some(listed)) => {
-                listed.contains(&command).then(|| part(&text(bytes), command))
-            }
+            (Some(command), Some(listed)) => listed.contains(&command).then(|| part(&text(bytes), command)),
             _ => Some(text(bytes)),
         },
         digest: (*digest).to_owned(),
