@@ -115,7 +115,7 @@ class Place:
         config.write_text(
             f"Port {port}\nListenAddress 127.0.0.1\nHostKey {self.folder}/host\nPidFile none\nUsePAM no\n"
             f"PasswordAuthentication no\nKbdInteractiveAuthentication no\nAuthorizedKeysFile {self.folder}/keys.%u\n"
-            "MaxSessions 10\nPermitTTY no\nPermitUserRC no\nDisableForwarding yes\n"
+            "StrictModes no\nMaxSessions 10\nPermitTTY no\nPermitUserRC no\nDisableForwarding yes\n"
         )
         os.makedirs("/run/sshd", exist_ok=True)
         self.sshd_log = self.folder / "sshd.log"

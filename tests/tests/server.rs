@@ -102,7 +102,9 @@ fn toctou_06_the_hash_shown_to_the_approver_is_that_of_the_grant() {
     let signed = server.cli(&["approve", &id, "--key", key, "--yes"]);
     assert_eq!(signed.exit, 0, "{signed:?}");
     let grant = server.cli(&["proposals", "show", &id, "--grant"]).out;
-    let (statement, _) = grant.split_once("\n-----BEGIN SSH SIGNATURE-----").expect("a signed grant");
+    // The newline at the statement's end is signed with it.
+    let signature = grant.find("-----BEGIN SSH SIGNATURE-----").expect("a signed grant");
+    let statement = &grant[..signature];
     let file = server.dir.path().join("statement");
     std::fs::write(&file, statement).unwrap();
     let own = e2e::run(std::process::Command::new("sha256sum").arg(&file), b"");
