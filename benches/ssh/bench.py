@@ -145,6 +145,7 @@ def alone(line, count):
     contestants = {
         "`mcp-wrapper -c`": Local([place.WRAPPER, "-c"], users["mcp-reader"], line, {}),
         "bash `case` script": Local(["/bin/bash", "-c", "/usr/local/bin/case-wrapper"], users["bench-bash"], "", original),
+        "the same, with a log record": Local(["/bin/bash", "-c", "/usr/local/bin/case-wrapper log"], users["bench-log"], "", original),
         "`sh -c`": Local(["/bin/sh", "-c"], users["bench-sh"], line, {}),
     }
     times, cpu, failed = rounds(contestants, line, count)
@@ -155,6 +156,7 @@ def one_shot(where, peer, line, count):
     contestants = {
         "`mcp-wrapper`": peer(where, "mcp-reader"),
         "bash `case` script": peer(where, "bench-bash"),
+        "the same, with a log record": peer(where, "bench-log"),
         "`sh -c`": peer(where, "bench-sh"),
     }
     times, _, failed = rounds(contestants, line, count)

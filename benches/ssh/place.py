@@ -21,6 +21,7 @@ ACCOUNTS = [
     ("mcp-reader", 64001, WRAPPER, WRAPPER),
     ("bench-bash", 64002, "/bin/bash", "/usr/local/bin/case-wrapper"),
     ("bench-sh", 64003, "/bin/sh", None),
+    ("bench-log", 64004, "/bin/bash", "/usr/local/bin/case-wrapper log"),
 ]
 
 
