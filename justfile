@@ -17,6 +17,9 @@ demo:
 target:
     ./scripts/build-target.sh
 
+bench-ssh:
+    scripts/bench-ssh.sh
+
 bench:
     cargo bench -p mcp-linux-infra --bench startup
 

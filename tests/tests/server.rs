@@ -77,6 +77,50 @@ fn unbound_is_recovered_over_the_modern_protocol() {
     recover_unbound(Era::Modern);
 }
 
+/// What the approver reads is made from the bytes that get signed: their hash stands beside it, and it is that of the grant.
+#[test]
+fn toctou_06_the_hash_shown_to_the_approver_is_that_of_the_grant() {
+    let lab = Lab::get();
+    let server = Server::new(&lab);
+    let mut client = Client::start(&server, Era::Legacy);
+    let asked = json!({ "host": "t2", "action": "flush_dns_cache", "rationale": "to see what is signed" });
+    let proposed = client.call("propose_pra_action", &asked);
+    let id = proposed["structuredContent"]["proposal"]["id"].as_str().unwrap().to_owned();
+    let key = lab.key("alice");
+    let key = key.to_str().unwrap();
+    let hash = |shown: &str| {
+        let line = shown.lines().find_map(|line| line.strip_prefix("sha256")).expect("a hash is shown");
+        line.trim().to_owned()
+    };
+    // Without a terminal it is shown, and not signed.
+    let shown = server.cli(&["approve", &id, "--key", key]);
+    assert!(shown.exit == 2 && shown.out.contains("flush_dns_cache"), "{shown:?}");
+    assert_eq!(
+        server.cli(&["proposals", "show", &id, "--grant"]).out.matches("BEGIN SSH SIGNATURE").count(),
+        0
+    );
+    let signed = server.cli(&["approve", &id, "--key", key, "--yes"]);
+    assert_eq!(signed.exit, 0, "{signed:?}");
+    let grant = server.cli(&["proposals", "show", &id, "--grant"]).out;
+    // The newline at the statement's end is signed with it.
+    let signature = grant.find("-----BEGIN SSH SIGNATURE-----").expect("a signed grant");
+    let statement = &grant[..signature];
+    let file = server.dir.path().join("statement");
+    std::fs::write(&file, statement).unwrap();
+    let own = e2e::run(std::process::Command::new("sha256sum").arg(&file), b"");
+    assert_eq!(own.out.split(' ').next(), Some(hash(&signed.out).as_str()), "{signed:?}\n{grant}");
+    // And the target records the hash of the bytes that it has run.
+    let done = client.call(
+        "execute_pra_action",
+        &json!({ "host": "t2", "action": "flush_dns_cache", "approval_token": id }),
+    );
+    assert!(done["isError"] != true, "{done}");
+    let log = lab.must("t2", "cat /var/log/pra-run.log");
+    let record =
+        log.lines().find(|line| line.contains(&id) && line.contains("\"start\"")).expect("its record");
+    assert!(record.contains(&hash(&signed.out)), "{record}");
+}
+
 #[test]
 fn a_manual_command_is_proposed_signed_and_run_exactly() {
     let lab = Lab::get();

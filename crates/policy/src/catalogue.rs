@@ -52,13 +52,30 @@ impl Source {
     }
 }
 
-/// The built-in plugins, of which those are read whose index is wanted.
-fn builtin(wanted: impl Fn(usize) -> bool) -> impl Iterator<Item = Source> {
+/// The built-in plugins: all of them, or of those that list a command what they say of it.
+fn builtin(command: Option<&str>) -> impl Iterator<Item = Source> {
     PLUGINS.iter().enumerate().map(move |(index, (name, bytes, digest))| Source {
         file: format!("builtin/{name}"),
-        text: wanted(index).then(|| text(bytes)),
+        text: match (command, LISTED.get(index)) {
+            (Some(command), Some(listed)) => listed.contains(&command).then(|| part(&text(bytes), command)),
+            _ => Some(text(bytes)),
+        },
         digest: (*digest).to_owned(),
     })
+}
+
+/// A built-in plugin's text with one of its commands alone: most of the time that a one-shot line takes before its program starts
+/// would go into reading the others.
+fn part(text: &str, command: &str) -> String {
+    const HEADER: &str = "[[command]]\n";
+    let named = format!("name = \"{command}\"\n");
+    let mut pieces = text.split(HEADER);
+    let mut short = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces.filter(|piece| piece.starts_with(&named)) {
+        short.push_str(HEADER);
+        short.push_str(piece);
+    }
+    short
 }
 
 /// The policy: every plugin that is in force.
@@ -85,7 +102,7 @@ impl Catalogue {
     /// The first wrong file, with its line. A plugin may add forms to a command that another one lists; a `blocked` form
     /// beats every other. Two plugins cannot have the same name.
     pub fn with_plugins(files: impl IntoIterator<Item = (String, String)>) -> Result<Self, PluginError> {
-        Self::load(builtin(|_| true).chain(files.into_iter().map(Source::new)))
+        Self::load(builtin(None).chain(files.into_iter().map(Source::new)))
     }
 
     /// These plugins alone, without the built-in ones: to judge a plugin by itself.
@@ -96,8 +113,8 @@ impl Catalogue {
         Self::load(files.into_iter().map(Source::new))
     }
 
-    /// As [`Self::with_plugins`], but of the built-in plugins only those are read that list the command of this line: its verdict is
-    /// the same, in a tenth of the time. The digest is that of the whole policy.
+    /// As [`Self::with_plugins`], but of the built-in plugins only what they say of the command of this line is read: its verdict is
+    /// the same, in a fiftieth of the time. The digest is that of the whole policy.
     ///
     /// # Errors
     /// As [`Self::with_plugins`], for the plugins that are read.
@@ -106,11 +123,9 @@ impl Catalogue {
         files: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, PluginError> {
         let words = lex(line).ok();
-        let command = words.as_ref().map(|w| w[0].as_str());
-        let builtin = builtin(|index| {
-            LISTED.get(index).is_none_or(|listed| command.is_some_and(|c| listed.contains(&c)))
-        });
-        Self::load(builtin.chain(files.into_iter().map(Source::new)))
+        // A line that is none has no command, and no plugin lists it.
+        let command = words.as_ref().map_or("", |w| w[0].as_str());
+        Self::load(builtin(Some(command)).chain(files.into_iter().map(Source::new)))
     }
 
     fn load(sources: impl Iterator<Item = Source>) -> Result<Self, PluginError> {
@@ -402,11 +417,11 @@ mod tests {
         let whole = Catalogue::builtin().unwrap();
         let forms = whole.plugins().iter().flat_map(|p| &p.commands).flat_map(|c| &c.forms);
         let examples = forms.flat_map(|f| f.examples.iter().chain(&f.counter_examples)).map(String::as_str);
-        for line in examples.step_by(7).chain(["", "'", "unheard-of", "ls;id"]) {
+        for line in examples.chain(["", "'", "unheard-of", "ls;id"]) {
             let part = Catalogue::for_line(line, []).unwrap();
             assert_eq!(part.judge(line), whole.judge(line), "{line}");
             assert_eq!(part.digest(), whole.digest());
-            assert!(part.plugins.len() <= 2, "{line}");
+            assert!(part.plugins.len() <= 2 && part.plugins.iter().all(|p| p.commands.len() == 1), "{line}");
         }
         let taken = ("x/git.toml".to_owned(), "name = \"git\"\ntitle = \"\"\ncategory = \"\"\n[[command]]\nname = \"a\"\n[[command.form]]\nname = \"a\"\nlevel = \"blocked\"\nany = true\nreason = \"x\"\n".to_owned());
         let error = Catalogue::for_line("ls", [taken]).unwrap_err();

@@ -1,10 +1,11 @@
 //! What the target's root has decided: `target.toml`, the approvers, extra plugins and actions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use grant::{Approvers, Threshold};
 use policy::action::{Action, Actions};
+use policy::lex::lex;
 use policy::{Catalogue, Judgement, Level};
 use serde::Deserialize;
 
@@ -147,8 +148,18 @@ pub(crate) enum Policy {
     /// One line, and then it ends.
     Once,
     /// Many lines: the plugin files are read for each, and compiled again when one of them has changed.
-    Kept(Mutex<Option<(Files, Arc<Catalogue>)>>),
+    Kept(Mutex<Kept>),
 }
+
+/// What many lines share: the plugin files, and for each command that was asked for what they and the built-in plugins say of it.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    files: Files,
+    commands: HashMap<String, Arc<Catalogue>>,
+}
+
+/// Commands that are kept. All built-in plugins would take some MiB; whoever asks for more commands than this waits for each again.
+const COMMANDS: usize = 32;
 
 /// Plugin files, name and text.
 type Files = Vec<(String, String)>;
@@ -161,17 +172,25 @@ impl Policy {
 
     /// The verdict by the policy in force now.
     pub(crate) fn judge(&self, paths: &Paths, line: &str) -> Result<Judgement, String> {
-        let Self::Kept(last) = self else { return judge(paths, line) };
+        let Self::Kept(kept) = self else { return judge(paths, line) };
         let files = files::read_folder(paths, &paths.plugins())?;
-        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, catalogue)) = last.as_ref().filter(|(of, _)| *of == files) {
-            let catalogue = Arc::clone(catalogue);
-            drop(last);
-            return Ok(catalogue.judge(line));
+        // What is read for a line depends on its command alone; a line that is none has none.
+        let command = lex(line).map(|words| words[0].clone()).unwrap_or_default();
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.files != files {
+            *kept = Kept { files: files.clone(), commands: HashMap::new() };
         }
-        let catalogue = Arc::new(Catalogue::with_plugins(files.clone()).map_err(|e| e.to_string())?);
-        *last = Some((files, Arc::clone(&catalogue)));
-        drop(last);
+        let catalogue = if let Some(catalogue) = kept.commands.get(&command) {
+            Arc::clone(catalogue)
+        } else {
+            let read = Arc::new(Catalogue::for_line(line, files).map_err(|e| e.to_string())?);
+            if kept.commands.len() >= COMMANDS {
+                kept.commands.clear();
+            }
+            kept.commands.insert(command, Arc::clone(&read));
+            read
+        };
+        drop(kept);
         Ok(catalogue.judge(line))
     }
 }

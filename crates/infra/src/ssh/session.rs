@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::exec::{ExecOutput, STDERR_BYTES, append, millis};
 
-/// Calls in one session at once; more wait. A target lets 32 run and 96 wait.
+/// Calls in one session at once; more wait. A target lets 16 run and 112 wait.
 const CALLS: usize = 64;
 
 /// Why there is no session.

@@ -22,10 +22,10 @@ use crate::{EXIT_REFUSED, Paths};
 
 pub(crate) use self::hub::Port;
 
-/// Requests that run at the same time.
-pub const RUNNING: usize = 32;
+/// Requests that run at the same time: with each of them reading a file the session takes less than 8 MiB.
+pub const RUNNING: usize = 16;
 /// Requests that wait for their turn; one more is refused.
-pub const QUEUED: usize = 96;
+pub const QUEUED: usize = 112;
 /// Of a request's thread: judging parses plugins.
 const STACK: usize = 1 << 20;
 /// How long ended requests may take to be gone: a record to a log service that hangs takes 5 s.

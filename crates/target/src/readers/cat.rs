@@ -36,7 +36,7 @@ pub(super) fn run(options: &Options, inputs: Vec<Input>, io: &mut Io) -> Result<
     let mut status = 0;
     let mut page = Page { options, line: 0, at_start: true, blanks: 0 };
     let as_it_is = *options == Options::default();
-    let mut chunk = vec![0; 32 << 10];
+    let mut chunk = vec![0; 16 << 10];
     for mut input in inputs {
         let result =
             copy(

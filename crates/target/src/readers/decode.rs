@@ -1,6 +1,7 @@
 //! What a file holds: its bytes, or what was compressed into them. Memory is bounded whatever the file says of itself.
 
 mod gzip;
+mod turn;
 mod xz;
 mod zstd;
 
@@ -9,6 +10,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use self::turn::Turn;
 
 /// The most memory that a decoder may take for what it has decoded: xz -6, zstd -19.
 const WINDOW: usize = 8 << 20;
@@ -48,6 +51,8 @@ enum Decoder {
 pub(super) struct Source {
     bytes: Bytes,
     decoder: Decoder,
+    /// Held by decoders with a large window.
+    turn: Option<Turn>,
 }
 
 impl Source {
@@ -58,7 +63,7 @@ impl Source {
             Format::Zstd => Decoder::Zstd(Box::default()),
             Format::Xz => Decoder::Xz(Box::default()),
         };
-        Self { bytes: Bytes { file, stop, offset: 0, buffer: Vec::new(), start: 0 }, decoder }
+        Self { bytes: Bytes { file, stop, offset: 0, buffer: Vec::new(), start: 0 }, decoder, turn: None }
     }
 
     /// Of a plain file: goes on from there.
@@ -72,6 +77,9 @@ impl Source {
     /// The file cannot be read, or is not what its first bytes promise; `Interrupted` when nobody reads on.
     pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.bytes.check()?;
+        if self.turn.is_none() && matches!(self.decoder, Decoder::Zstd(_) | Decoder::Xz(_)) {
+            self.turn = Some(Turn::take(&self.bytes.stop)?);
+        }
         match &mut self.decoder {
             Decoder::Plain => self.bytes.read_through(into),
             Decoder::Gzip(gzip) => gzip.read(&mut self.bytes, into),
@@ -98,7 +106,7 @@ struct Bytes {
     start: usize,
 }
 
-const AHEAD: usize = 32 << 10;
+const AHEAD: usize = 16 << 10;
 
 impl Bytes {
     fn check(&self) -> io::Result<()> {

@@ -15,7 +15,7 @@ pub(super) enum Stop {
 }
 
 /// Bytes that are gathered before they are written.
-const GATHER: usize = 32 << 10;
+const GATHER: usize = 16 << 10;
 
 /// A reader's two streams.
 pub(super) struct Io {

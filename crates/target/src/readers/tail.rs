@@ -106,6 +106,8 @@ fn one(options: &Options, opened: &mut Opened, io: &mut Io) -> Told {
             Ok(total) => total,
             Err(e) => return Ok(Err(words(&e))),
         };
+        // Its turn is over: the second one takes its own.
+        drop(source);
         return copy_behind(&mut opened.source(&io.stop), left_out(options.amount, total), io);
     }
     if opened.size > SMALL {

@@ -138,12 +138,19 @@ fn search(segments: &[(u32, &Rule)], program: &mut Vec<Instruction>) {
         return program.extend(decide(rule));
     }
     let (low, high) = segments.split_at(segments.len() / 2);
-    program.push(branch(JUMP_FROM, high[0].0, 0, 1));
-    // A jump of its own: it reaches further than a branch.
-    let jump = program.len();
-    program.push(op(JUMP, 0));
+    let at = program.len();
+    program.push(branch(JUMP_FROM, high[0].0, 0, 0));
     search(low, program);
-    program[jump].value = u32::try_from(program.len() - jump - 1).unwrap_or(u32::MAX);
+    // The kernel compiles the filter for each run: what needs no jump of its own has none.
+    match u8::try_from(program.len() - at - 1) {
+        Ok(reach) => program[at].jump_true = reach,
+        // A jump reaches further than a branch. Those within the lower half are relative, and stay as they are.
+        Err(_) => {
+            let length = u32::try_from(program.len() - at - 1).unwrap_or(u32::MAX);
+            program[at].jump_false = 1;
+            program.insert(at + 1, op(JUMP, length));
+        }
+    }
     search(high, program);
 }
 

@@ -204,6 +204,11 @@ pub(super) fn row(profile: Profile) -> &'static Row {
     PROFILES.iter().find(|row| row.profile == profile).unwrap_or(&PROFILES[0])
 }
 
+/// Whether a place lies, by its name, beneath one of these folders.
+pub(super) fn beneath(place: &str, folders: &[&str]) -> bool {
+    folders.iter().any(|folder| place.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
+}
+
 impl Family {
     /// What the filter lets `socket` make.
     pub(super) fn sockets(self) -> Vec<Socket> {
@@ -252,10 +257,15 @@ mod tests {
         ];
         for place in COMMON.iter().chain(PROFILES.iter().flat_map(|row| row.reads)) {
             for secret in secret {
-                let beneath =
-                    |outer: &str, inner: &str| inner == outer || inner.starts_with(&format!("{outer}/"));
-                assert!(!beneath(place, secret) && !beneath(secret, place), "{place} shows {secret}");
+                let within = |outer: &str, inner: &str| inner == outer || beneath(inner, &[outer]);
+                assert!(!within(place, secret) && !within(secret, place), "{place} shows {secret}");
             }
         }
+    }
+
+    #[test]
+    fn a_place_is_beneath_a_folder_by_whole_names() {
+        assert!(beneath("/proc/stat", &["/sys", "/proc"]) && beneath("/run/a/b", &["/run/a"]));
+        assert!(!beneath("/process", &["/proc"]) && !beneath("/proc", &["/proc"]) && !beneath("/etc", &[]));
     }
 }

@@ -67,12 +67,16 @@ fn checked(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// One heap for all threads: a session's many short threads would each leave a part of one behind. Without it more memory is used.
+/// One heap for all threads: a session's many short threads would each leave a part of one behind. What is large, such as the window
+/// of a decoder, is given back when it is freed. Without it more memory is used.
 pub(crate) fn share_heap() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: a call on two integers, before the session has started a thread.
+    // SAFETY: calls on two integers, before the session has started a thread.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
+        // Otherwise both grow with the first large piece that is freed, and later ones stay in the heap.
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 128 << 10);
     }
 }
 
