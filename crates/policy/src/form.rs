@@ -453,8 +453,8 @@ impl Roots {
         Ok(Self { named: named.clone(), exclude: exclude.to_vec() })
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Vec<String>> {
-        self.named.get(name)
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.named.contains_key(name)
     }
 
     /// The roots beneath which the path lies.

@@ -352,8 +352,8 @@ fn find(options: &[OptionSpec], name: &str) -> Result<usize, String> {
 fn read_type(text: &str, roots: &Roots) -> Result<ValueType, String> {
     let ty: ValueType = text.parse()?;
     if let ValueType::Path(names) = &ty {
-        for name in names {
-            roots.get(name).ok_or_else(|| format!("the root {name:?} is not defined in [roots]"))?;
+        if let Some(name) = names.iter().find(|name| !roots.has(name)) {
+            return Err(format!("the root {name:?} is not defined in [roots]"));
         }
     }
     Ok(ty)
