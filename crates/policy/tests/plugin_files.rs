@@ -187,5 +187,5 @@ fn a_mistake_has_its_line() {
     assert_eq!(refused("name = ").line, 1);
     // The second of two commands, the second of two forms.
     let text = format!("{}{COMMAND}{FORM}{AUTO}{FORM}level = \"auto\"\n", with(""));
-    assert_eq!(refused(&text).line, 20);
+    assert_eq!(refused(&text).line, 21);
 }
