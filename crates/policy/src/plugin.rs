@@ -351,10 +351,10 @@ fn find(options: &[OptionSpec], name: &str) -> Result<usize, String> {
 
 fn read_type(text: &str, roots: &Roots) -> Result<ValueType, String> {
     let ty: ValueType = text.parse()?;
-    if let ValueType::Path(names) = &ty {
-        if let Some(name) = names.iter().find(|name| !roots.has(name)) {
-            return Err(format!("the root {name:?} is not defined in [roots]"));
-        }
+    if let ValueType::Path(names) = &ty
+        && let Some(name) = names.iter().find(|name| !roots.has(name))
+    {
+        return Err(format!("the root {name:?} is not defined in [roots]"));
     }
     Ok(ty)
 }

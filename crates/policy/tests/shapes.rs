@@ -277,10 +277,10 @@ fn forced_options_stand_behind_all_leading_words_and_no_later_one() {
 #[test]
 fn a_forced_option_names_no_path_and_is_one() {
     for (force, cause) in [
-        ("-f /var/log/a", "names no path"),
-        ("-q a", "one option"),
-        ("-q -r", ""),
-        ("-q --", ""),
+        ("-f /var/log/a", "one option that names no path"),
+        ("-q a", "one option that names no path"),
+        ("-q -r", "one option that names no path"),
+        ("-q --", "one option that names no path"),
         ("-n", "a value must follow"),
         ("-n 0", "expected a number"),
     ] {
@@ -289,11 +289,7 @@ fn a_forced_option_names_no_path_and_is_one() {
              [[command.form]]\nname = \"f\"\nlevel = \"auto\"\nexamples = [\"x\"]\ncounter_examples = [\"x -z\"]\n\
              options = [\"-f {{path:log}}\", \"-q\", \"-r\", \"-n {{int:1..9}}\"]\nforce = [\"{force}\"]\n"
         );
-        let loaded = policy::Plugin::parse("l.toml", &text);
-        if cause.is_empty() {
-            continue;
-        }
-        let error = loaded.unwrap_err();
+        let error = policy::Plugin::parse("l.toml", &text).unwrap_err();
         assert!(error.cause.contains("force") && error.cause.contains(cause), "{force}: {error}");
     }
 }

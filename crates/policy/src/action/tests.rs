@@ -320,6 +320,7 @@ fn built_in_actions_are_whole() {
         assert!(names.contains(&name), "{name}");
     }
     assert_eq!(actions.get("reboot_system").unwrap().approvals, 2);
+    assert_eq!((&actions).into_iter().count(), names.len());
     for action in &actions {
         assert!(!action.precheck.is_empty() && !action.description.is_empty(), "{}", action.name);
     }
