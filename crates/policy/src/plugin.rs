@@ -269,6 +269,9 @@ fn read_form(
     if form.any && form.level != Level::Blocked {
         return Err(within("only a blocked form may have any = true".to_owned()));
     }
+    if form.any && !form.words.is_empty() {
+        return Err(within("a form with any = true has every shape: it has no words".to_owned()));
+    }
     if form.level == Level::Blocked && form.reason.is_empty() {
         return Err(within("a blocked form needs a reason".to_owned()));
     }

@@ -66,6 +66,7 @@ fn a_form_has_what_its_level_needs() {
     for (bad, cause) in [
         ("level = \"blocked\"", "needs a reason"),
         ("level = \"blocked\"\nany = true", "needs a reason"),
+        ("level = \"blocked\"\nreason = \"r\"\nany = true\nwords = [\"a\"]", "has no words"),
         (&format!("level = \"auto\"\nany = true\n{examples}"), "only a blocked form"),
         (&format!("level = \"manual\"\nany = true\n{examples}"), "only a blocked form"),
         ("level = \"auto\"\nexamples = [\"x\"]", "examples and counter_examples"),

@@ -97,7 +97,11 @@ fn options_are_long_short_clustered_and_attached() {
 
 #[test]
 fn a_letter_is_no_end_of_a_long_name() {
-    takes(&of("", r#"options = ["--all"]"#), &["x --all"], &["x -l", "x -a", "x -all", "x -al"]);
+    takes(
+        &of("", r#"options = ["--all"]"#),
+        &["x --all"],
+        &["x -l", "x -a", "x -all", "x -al", "x -", "x - --all"],
+    );
 }
 
 #[test]
