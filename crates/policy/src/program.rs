@@ -46,7 +46,7 @@ fn until_slash_of_regex(value: &str) -> Option<(&str, &str)> {
             if !inside[close..].starts_with(']') || inside.starts_with('[') {
                 return None;
             }
-            chars = inside[close + 1..].chars();
+            chars = inside[close..].chars();
         }
     }
     Some((text, rest))
@@ -206,6 +206,7 @@ mod tests {
             "5,/b/d",
             "0,/x/d",
             "/[0-9]/p",
+            "/[é]x[à]/p",
             "s/[^a]x/[/",
             "/[]x]/p",
             "s/a/b/",
@@ -282,6 +283,8 @@ mod tests {
             "/[^/s/]/w f/",
             "/[]/s/]/w f/",
             "/[[]/p",
+            "/[a][/s/]/w f/",
+            "/[é][/s/]/w f/",
             "/a/,/[/p",
             "/a/,p",
             "1!p",
@@ -357,6 +360,10 @@ mod tests {
             "$ == 1",
             "{print $12345}",
             "{print NRNF}",
+            "{print \"a\\n\"}",
+            "{print \"\\\" \"x\"}",
+            "$1 == \"a\\n\"",
+            "/[a][/{print}/]/",
             "{print NR_}",
             "{printNR}",
             "NR == $1",
