@@ -17,6 +17,9 @@ demo:
 target:
     ./scripts/build-target.sh
 
+mutants:
+    ./scripts/mutants.sh
+
 bench:
     cargo bench -p mcp-linux-infra --bench startup
 
