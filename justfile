@@ -20,6 +20,9 @@ target:
 bench-ssh:
     scripts/bench-ssh.sh
 
+mutants:
+    ./scripts/mutants.sh
+
 bench:
     cargo bench -p mcp-linux-infra --bench startup
 

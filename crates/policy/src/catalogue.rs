@@ -25,15 +25,16 @@ pub struct Nearest<'a> {
 
 /// The text of a built-in plugin.
 fn text(bytes: &[u8]) -> String {
-    /// In bytes, far more than any plugin has.
-    const MOST: usize = 1 << 20;
-    let bytes = if DEFLATED {
-        // Nothing is no plugin: it would be refused.
-        miniz_oxide::inflate::decompress_to_vec_with_limit(bytes, MOST).unwrap_or_default()
-    } else {
-        bytes.to_vec()
-    };
+    let bytes = if DEFLATED { inflate(bytes) } else { bytes.to_vec() };
     String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// In bytes, far more than any plugin has.
+const MOST: usize = 1 << 20;
+
+/// Nothing when it is too much or no deflated text: nothing is no plugin and would be refused.
+fn inflate(bytes: &[u8]) -> Vec<u8> {
+    miniz_oxide::inflate::decompress_to_vec_with_limit(bytes, MOST).unwrap_or_default()
 }
 
 /// A plugin file.
@@ -392,6 +393,14 @@ mod tests {
         let long: usize = PLUGINS.iter().map(|p| text(p.1).len()).sum();
         let brief: usize = files.map(|f| f.1.len()).sum();
         assert!(brief < long * 2 / 3, "{brief} of {long} bytes");
+    }
+
+    #[test]
+    fn a_deflated_plugin_is_inflated_up_to_a_bound() {
+        let deflated = |n: usize| miniz_oxide::deflate::compress_to_vec(&vec![b'a'; n], 1);
+        assert_eq!(inflate(&deflated(1 << 20)), vec![b'a'; 1 << 20]);
+        assert!(inflate(&deflated((1 << 20) + 1)).is_empty());
+        assert!(inflate(b"no deflated text").is_empty());
     }
 
     #[test]

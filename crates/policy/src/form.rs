@@ -143,7 +143,9 @@ impl Form {
             let words = [&[String::new()], forced.as_slice()].concat();
             let mut scan = Scan::new(self, &words);
             scan.options().map_err(|misfit| format!("force: {}", misfit.cause))?;
-            if !scan.operands.is_empty() || !scan.given[*option] || !scan.paths.is_empty() {
+            let alone = scan.operands.is_empty() && scan.paths.is_empty() && scan.end.is_none();
+            let given = scan.given.iter().filter(|given| **given).count();
+            if !alone || given != 1 || !scan.given[*option] {
                 return Err(format!("force: {:?} must be one option that names no path", forced.join(" ")));
             }
         }
@@ -453,8 +455,8 @@ impl Roots {
         Ok(Self { named: named.clone(), exclude: exclude.to_vec() })
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Vec<String>> {
-        self.named.get(name)
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.named.contains_key(name)
     }
 
     /// The roots beneath which the path lies.

@@ -219,6 +219,14 @@ mod tests {
     }
 
     #[test]
+    fn only_what_needs_quotes_is_quoted() {
+        assert_eq!(
+            quote(&["ls", "-l", "--x=a_b.c:d,e@f+g%h/i", "a b", "", "it's"]),
+            r"ls -l --x=a_b.c:d,e@f+g%h/i 'a b' '' 'it'\''s'"
+        );
+    }
+
+    #[test]
     fn limits() {
         assert!(lex(&"a ".repeat(256)).is_ok());
         assert!(lex(&"a ".repeat(257)).is_err());

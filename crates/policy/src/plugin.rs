@@ -269,6 +269,9 @@ fn read_form(
     if form.any && form.level != Level::Blocked {
         return Err(within("only a blocked form may have any = true".to_owned()));
     }
+    if form.any && !form.words.is_empty() {
+        return Err(within("a form with any = true has every shape: it has no words".to_owned()));
+    }
     if form.level == Level::Blocked && form.reason.is_empty() {
         return Err(within("a blocked form needs a reason".to_owned()));
     }
@@ -351,10 +354,10 @@ fn find(options: &[OptionSpec], name: &str) -> Result<usize, String> {
 
 fn read_type(text: &str, roots: &Roots) -> Result<ValueType, String> {
     let ty: ValueType = text.parse()?;
-    if let ValueType::Path(names) = &ty {
-        for name in names {
-            roots.get(name).ok_or_else(|| format!("the root {name:?} is not defined in [roots]"))?;
-        }
+    if let ValueType::Path(names) = &ty
+        && let Some(name) = names.iter().find(|name| !roots.has(name))
+    {
+        return Err(format!("the root {name:?} is not defined in [roots]"));
     }
     Ok(ty)
 }

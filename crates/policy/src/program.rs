@@ -46,7 +46,7 @@ fn until_slash_of_regex(value: &str) -> Option<(&str, &str)> {
             if !inside[close..].starts_with(']') || inside.starts_with('[') {
                 return None;
             }
-            chars = inside[close + 1..].chars();
+            chars = inside[close..].chars();
         }
     }
     Some((text, rest))
@@ -175,11 +175,9 @@ fn is_shown(mut rest: &str) -> bool {
         } else if let Some(field) = rest.strip_prefix('$') {
             awk_field(field)
         } else {
-            // It must not run into a longer name.
+            // It must not run into a longer name; of what could, only letters might stand there next.
             let name = ["NR", "NF", "FILENAME"].iter().find_map(|n| rest.strip_prefix(n));
-            name.filter(|behind| {
-                !behind.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '(')
-            })
+            name.filter(|behind| !behind.starts_with(|c: char| c.is_ascii_alphabetic()))
         };
         let Some(behind) = behind.map(str::trim_start) else { return false };
         if behind.is_empty() {
@@ -208,6 +206,7 @@ mod tests {
             "5,/b/d",
             "0,/x/d",
             "/[0-9]/p",
+            "/[é]x[à]/p",
             "s/[^a]x/[/",
             "/[]x]/p",
             "s/a/b/",
@@ -284,6 +283,8 @@ mod tests {
             "/[^/s/]/w f/",
             "/[]/s/]/w f/",
             "/[[]/p",
+            "/[a][/s/]/w f/",
+            "/[é][/s/]/w f/",
             "/a/,/[/p",
             "/a/,p",
             "1!p",
@@ -298,6 +299,11 @@ mod tests {
             "s/a/b/m",
             "1,p",
             "1,2,3p",
+            ",5p",
+            "1234567890p",
+            "1234567890,1p",
+            "s//b/",
+            "s/a/b/ggggg",
         ] {
             assert!(!is_sed(bad), "{bad}");
         }
@@ -349,14 +355,42 @@ mod tests {
             "/a/{print}/b/{print}",
             "{while(1)print}",
             "{print $0 >> \"x\"}",
+            "$1 ~ //",
+            "$12345 == 1",
+            "$ == 1",
+            "{print $12345}",
+            "{print NRNF}",
+            "{print \"a\\n\"}",
+            "{print \"\\\" \"x\"}",
+            "$1 == \"a\\n\"",
+            "/[a][/{print}/]/",
+            "{print NR_}",
+            "{printNR}",
+            "NR == $1",
+            "NR == 1234567890",
+            "{print \"a}",
         ] {
             assert!(!is_awk(bad), "{bad}");
         }
-        for bad in ["", "-", "a", "1,,2", "1-2-3", "1;2"] {
+        for bad in ["", "-", "a", "a-1", "1-a", "1,,2", "1-2-3", "1;2", "1234567890", "1-1234567890"] {
             assert!(!is_ranges(bad), "{bad}");
         }
-        for bad in ["", "n", "1,2,3", "1..2", "/x", "1.", "-o"] {
+        for bad in ["", "n", ".5", "1x2", "1,2,3", "1..2", "/x", "1.", "-o"] {
             assert!(!is_sort_key(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn programs_are_short() {
+        let text = |n: usize| "x".repeat(n);
+        for (n, fits) in [(256, true), (257, false)] {
+            assert_eq!(is_sed(&format!("/{}/p", text(n))), fits);
+            assert_eq!(is_sed(&format!("s/a/{}/", text(n))), fits);
+            assert_eq!(is_awk(&format!("/{}/", text(n))), fits);
+        }
+        let ranges = |last: &str| format!("{}{last}", "123,".repeat(31));
+        assert!(is_ranges(&ranges("1234")) && !is_ranges(&ranges("12345")));
+        assert!(is_sort_key(&"1".repeat(32)) && !is_sort_key(&"1".repeat(33)));
+        assert!(is_awk("NR>1&&NR>2&&NR>3&&NR>4") && !is_awk("NR>1&&NR>2&&NR>3&&NR>4&&NR>5"));
     }
 }

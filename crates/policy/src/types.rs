@@ -329,6 +329,18 @@ mod tests {
             ("safe-unit", "systemd-resolved"),
             ("format:+|%Y", "+%Y"),
             ("format:name=|id=", "name=web"),
+            ("user", "_apt"),
+            ("char", "x"),
+            ("char", " "),
+            ("mode", "0"),
+            ("pid", "2"),
+            ("name-server", "localhost"),
+            ("port-protocol", "53/udp"),
+            ("set:a|b", "b"),
+            ("ranges", "1,3-5"),
+            ("sort-key", "2,2n"),
+            ("sed", "1p"),
+            ("awk", "{print $1}"),
         ] {
             assert!(check(ty, value), "{ty} {value}");
         }
@@ -413,16 +425,62 @@ mod tests {
             ("user", "-root"),
             ("unit", ""),
             ("name", "a b"),
+            ("pattern", ""),
+            ("enum:a", ""),
+            ("char", "ab"),
+            ("char", "é"),
+            ("mode", "-77777"),
+            ("mode", "--7"),
+            ("domain", "a b"),
+            ("object:deploy", "deploy/-x"),
+            ("template:%h", "%"),
+            ("set:a|b", ""),
+            ("set:a|b", "a,"),
+            ("interface", "eth0123456789012"),
+            ("ranges", "x"),
+            ("sort-key", "x"),
+            ("sed", "w x"),
+            ("awk", "BEGIN"),
         ] {
             assert!(!check(ty, value), "{ty} {value}");
         }
     }
 
     #[test]
+    fn values_are_bounded() {
+        let path = |n: usize| format!("/{}", "a".repeat(n - 1));
+        assert!(check("path:log", &path(4096)) && !check("path:log", &path(4097)));
+        let text = |n: usize| "é".repeat(n);
+        assert!(check("pattern", &text(512)) && !check("pattern", &text(513)));
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_expected() {
+        for (ty, cause) in [
+            ("unit", "expected a unit"),
+            ("int:1..9", "expected a number from 1 to 9"),
+            ("enum:a|b", "expected one of a, b"),
+            ("object:pod|svc", "expected KIND/NAME of a kind pod, svc"),
+        ] {
+            assert_eq!(ty.parse::<ValueType>().unwrap().check("*").unwrap_err(), cause);
+        }
+    }
+
+    #[test]
     fn wrong_types_are_errors() {
-        for ty in
-            ["", "nothing", "int", "int:5..1", "int:a..b", "unit:x", "enum", "enum:", "enum:a||b", "path"]
-        {
+        for ty in [
+            "",
+            "nothing",
+            "int",
+            "int:5..1",
+            "int:a..b",
+            "unit:x",
+            "enum",
+            "enum:",
+            "enum:a||b",
+            "path",
+            "int:1..x",
+        ] {
             assert!(ty.parse::<ValueType>().is_err(), "{ty}");
         }
     }

@@ -163,6 +163,30 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_sees_is_called_by_its_kind() {
+        for (kind, characters) in [
+            ("a control character", "\0\u{1f}\u{7f}\u{9f}"),
+            ("a bidi control", "\u{61c}\u{200e}\u{200f}\u{202a}\u{202e}\u{2066}\u{2069}"),
+            (
+                "an invisible character",
+                "\u{ad}\u{34f}\u{180b}\u{200b}\u{200d}\u{2028}\u{2060}\u{206f}\u{3164}\u{fe0f}\u{feff}\u{fff9}",
+            ),
+            ("a format character", "\u{600}\u{605}\u{6dd}\u{8e2}\u{110bd}\u{13430}\u{1343f}"),
+            ("a tag character", "\u{e0001}\u{e0041}\u{e0100}\u{e0fff}"),
+            ("a private-use character", "\u{e000}\u{f8ff}\u{f0000}\u{10ffff}"),
+        ] {
+            for c in characters.chars() {
+                assert_eq!(hidden(c), Some(kind), "U+{:04X}", u32::from(c));
+                let cause = check_operand(&format!("a{c}")).unwrap_err();
+                assert!(cause.contains(kind), "{cause}");
+            }
+        }
+        for c in [' ', '~', 'é', '日', '\u{200a}', '\u{202f}', '\u{dfff7}'] {
+            assert_eq!(hidden(c), None, "U+{:04X}", u32::from(c));
+        }
+    }
+
+    #[test]
     fn one_script_in_normal_form() {
         for good in ["échec", "ошибка", "エラ", "a-b_1", "日本語", "naïve café 1"] {
             assert!(check_operand(good).is_ok(), "{good}");

@@ -184,3 +184,193 @@ pub(crate) fn is_format(value: &str, directives: &[String]) -> bool {
     }
     !rest.contains('}')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a predicate takes, what it does not, and the longest value that it takes: a byte more is too much.
+    fn holds(what: &str, is: impl Fn(&str) -> bool, good: &[&str], bad: &[&str], longest: Option<String>) {
+        for value in good {
+            assert!(is(value), "{what} {value:?}");
+        }
+        for value in bad {
+            assert!(!is(value), "{what} {value:?}");
+        }
+        if let Some(longest) = longest {
+            assert!(is(&longest) && !is(&format!("{longest}0")), "{what} of {} bytes", longest.len());
+        }
+    }
+
+    #[test]
+    fn tokens_begin_with_a_letter_a_digit_or_an_underscore() {
+        let is = |v: &str| token(v, "_.-", 8);
+        holds(
+            "token",
+            is,
+            &["a", "_", "0", "a.-0"],
+            &["", ".a", "-a", "a@", "a b", "é"],
+            Some("a".repeat(8)),
+        );
+        holds("unit", is_unit, &["a@b\\x2d:c_d.service"], &["a*", "a/b"], Some("a".repeat(255)));
+    }
+
+    #[test]
+    fn numbers_have_a_range_and_no_plus() {
+        let is = |v: &str| bounded(v, -3, 12);
+        holds(
+            "number",
+            is,
+            &["0", "-3", "12", "007"],
+            &["", "-", "--1", "+1", "-4", "13", "1.0", "99999999999999999999"],
+            None,
+        );
+    }
+
+    #[test]
+    fn units_that_people_need_are_vital_and_others_are_not() {
+        let good = &[
+            "ssh",
+            "sshd.service",
+            "ssh@1.socket",
+            "dbus.socket",
+            "systemd-udevd",
+            "x.target",
+            "x.slice",
+            "x.scope",
+            "x.mount",
+            "x.swap",
+            "x.automount",
+            "x.device",
+            "nftables",
+        ];
+        let bad = &[
+            "nginx",
+            "nginx.service",
+            "sshx",
+            "systemd-resolved.service",
+            "systemd-timesyncd",
+            "a@ssh.timer",
+        ];
+        holds("vital", is_vital, good, bad, None);
+    }
+
+    #[test]
+    fn paths_are_absolute_and_plain() {
+        let good = &["/", "/a/b/", "/a/..b/.c"];
+        let bad = &["", "a", "./a", "/a//b", "/a/../b", "/a/.", "/a/..", "/a\\b", "/a%2fb", "//"];
+        holds("path", |v| check_path(v).is_ok(), good, bad, None);
+    }
+
+    #[test]
+    fn hosts_have_labels() {
+        let good = &["a", "a-b_c.d", "a.b.", "::1", "10.0.0.1", &"a".repeat(63)];
+        let bad = &["", ".", "a..b", "-a", "a.-b", "a b", "a/b", "é", &"a".repeat(64)];
+        // Four labels of 49 letters and more, 253 bytes with the dots.
+        holds("host", is_host, good, bad, Some(format!("{}{}", "a.".repeat(100), "a".repeat(53))));
+    }
+
+    #[test]
+    fn addresses_have_prefixes_of_their_family() {
+        let good = &["10.0.0.1", "10.0.0.0/0", "10.0.0.0/32", "::1", "fd00::/8", "::1/128"];
+        let bad = &[
+            "x",
+            "x/8",
+            "10.0.0.0/33",
+            "10.0.0.0/-1",
+            "10.0.0.0/",
+            "10.0.0.0/8/8",
+            "::1/129",
+            "::1/x",
+            "10.0.0",
+        ];
+        holds("ip", is_ip, good, bad, None);
+    }
+
+    #[test]
+    fn words_of_dns_are_types_and_classes() {
+        holds(
+            "word",
+            is_dns_word,
+            &["mx", "TXT", "type1", "CLASS255", "type"],
+            &["web", "type1x", "mxa", "classy"],
+            None,
+        );
+    }
+
+    #[test]
+    fn values_of_a_journal_field_have_no_blanks() {
+        let good = &["1", "/usr/bin/x", "a_b.c-d@e:f+g\\x2d"];
+        holds("match", is_match_value, good, &["", "a b", "a=b", "*", "é"], Some("a".repeat(255)));
+    }
+
+    #[test]
+    fn resolvers_are_near_or_known() {
+        let good = &["localhost", "127.0.0.1", "192.168.1.1", "::1", "fd00::53", "9.9.9.9", "2620:fe::fe"];
+        let bad = &["", "localhost.evil.example", "203.0.113.9", "2001:db8::1", "fe80::1", "0.0.0.0", "::"];
+        holds("resolver", is_resolver, good, bad, None);
+    }
+
+    #[test]
+    fn sizes_have_a_sign_a_number_and_a_unit() {
+        let good = &["0", "+1kB", "-100M", "1G"];
+        let bad = &["", "+", "kB", "+kB", "1x", "1k1", "++1kB", "++10MB", "+1kBB", "1 k"];
+        holds("size", is_size, good, bad, Some("1".repeat(20)));
+    }
+
+    #[test]
+    fn durations_begin_with_a_digit() {
+        let good = &["0", "0.5", "10ms", "1.5h", "2d", "3min"];
+        holds(
+            "duration",
+            is_duration,
+            good,
+            &["", "s", ".5", "-1", "10x", "1 s", "1hh", "1h1"],
+            Some("1".repeat(12)),
+        );
+    }
+
+    #[test]
+    fn times_are_words_dates_or_numbers_with_a_unit() {
+        let good = &[
+            "today",
+            "yesterday",
+            "now",
+            "boot",
+            "10:00",
+            "2026-11-22T10:00:00Z",
+            "1h",
+            "-1h",
+            "1 hour ago",
+            "2 weeks",
+        ];
+        let bad = &[
+            "", "tomorrow", "hour", "hour ago", "1 parsec", "1parsec", "x1h", "-", "-:", "T10", "1x2",
+            "10:00;", "ago", "-x",
+        ];
+        holds("time", is_time, good, bad, Some("1".repeat(40)));
+    }
+
+    #[test]
+    fn priorities_are_one_or_a_range_of_two() {
+        let good = &["0", "7", "err", "emerg..err", "0..debug"];
+        holds(
+            "priority",
+            is_priority,
+            good,
+            &["", "8", "-1", "error..x", "x..err", "0..8", "0..1..2", ".."],
+            None,
+        );
+    }
+
+    #[test]
+    fn formats_have_listed_directives_and_prefixes_alone() {
+        let list = |words: &[&str]| -> Vec<String> { words.iter().map(|w| (*w).to_owned()).collect() };
+        let (free, prefixed) = (list(&["%n", "%nn", "{{.A}}", "\\t"]), list(&["+", "name=", "%Y"]));
+        let good = &["", "x", "%n", "%nn%n", "a %n{{.A}}\\t b"];
+        let bad = &["%", "%m", "{", "}", "x}", "{{.B}}", "\\n", "\\"];
+        holds("format", |v| is_format(v, &free), good, bad, Some(format!("%n{}", "x".repeat(510))));
+        let bad = &["", "%Y", "x+%Y", "+%d"];
+        holds("format", |v| is_format(v, &prefixed), &["+", "+%Y", "name=x"], bad, Some("+".repeat(512)));
+    }
+}

@@ -1,17 +1,15 @@
 //! From TOML to an action, with every mistake found when the file is loaded.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
-use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::template::is_name;
 use super::{Action, ActionError, Capture, Expect, Is, Param, Phase, Retry, Step, Template, When};
-use crate::Risk;
 use crate::types::ValueType;
 use crate::unicode::hidden;
+use crate::{Risk, sha256_hex};
 
 /// Seconds that a step may take unless the file says otherwise.
 const TIMEOUT: u64 = 60;
@@ -111,7 +109,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Action, ActionError> {
         approvals: parsed.approvals,
         units: parsed.units,
         params: parsed.params.into_iter().map(|(name, param)| (name, read_param(param))).collect(),
-        plan: hex(digest(&SHA256, text.as_bytes()).as_ref()),
+        plan: sha256_hex(&[text.as_bytes()]),
     })
 }
 
@@ -235,12 +233,4 @@ fn read_capture(
         return Err(format!("capture: {} stands for something else already", capture.name));
     }
     Ok(Capture { name: capture.name, ty: capture.ty, empty: capture.empty })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // writing to a String cannot fail
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -152,6 +152,158 @@ fn wrong_files_are_refused_with_their_place() {
     assert!(Action::parse("f", unverified).unwrap_err().cause.contains("verify"));
 }
 
+/// The whole file with one place changed.
+fn changed(from: &str, to: &str) -> Result<Action, ActionError> {
+    assert!(WHOLE.contains(from), "{from}");
+    Action::parse("f.toml", &WHOLE.replacen(from, to, 1))
+}
+
+#[test]
+fn numbers_of_a_file_have_bounds() {
+    for (from, good, bad) in [
+        ("approvals = 2", vec!["approvals = 1", "approvals = 8"], vec!["approvals = 9", "approvals = -1"]),
+        (
+            "timeout_seconds = 5",
+            vec!["timeout_seconds = 1", "timeout_seconds = 600"],
+            vec!["timeout_seconds = 601", "timeout_seconds = 0"],
+        ),
+        (
+            "timeout_seconds = 30",
+            vec!["timeout_seconds = 600"],
+            vec!["timeout_seconds = 601", "timeout_seconds = 0"],
+        ),
+        (
+            "{ seconds = 20, every_ms = 500 }",
+            vec!["{ seconds = 600, every_ms = 50 }"],
+            vec!["{ seconds = 601, every_ms = 50 }", "{ seconds = 600, every_ms = 49 }"],
+        ),
+    ] {
+        for to in good {
+            assert!(changed(from, to).is_ok(), "{to}");
+        }
+        for to in bad {
+            assert!(changed(from, to).is_err(), "{to}");
+        }
+    }
+    let plain = changed("approvals = 2\ntimeout_seconds = 5\n", "").unwrap();
+    assert_eq!((plain.approvals, plain.run[0].timeout_seconds), (1, 60));
+}
+
+#[test]
+fn names_stand_for_one_thing_that_is_known_before() {
+    for (from, to, cause) in [
+        ("[params.note]", "[params.Note]", "no parameter name"),
+        ("name = \"unit\", type", "name = \"Unit\", type", "capture"),
+        ("name = \"unit\", type", "name = \"note\", type", "something else already"),
+        (
+            "var = \"unit\", is = \"empty\"",
+            "var = \"later\", is = \"empty\"",
+            "no parameter and no earlier capture",
+        ),
+        (
+            "expect = { stdout = \"running\" }",
+            "expect = { differs = \"unit\" }",
+            "no parameter and no earlier capture",
+        ),
+        (
+            "retry = {",
+            "capture = { name = \"x\", type = \"name\" }\nretry = {",
+            "only a precheck keeps its output",
+        ),
+        (
+            "when = { var = \"unit\", is = \"set\" }",
+            "when = { var = \"unit\", is = \"empty\" }",
+            "unit may be empty",
+        ),
+        (
+            "when = { var = \"unit\", is = \"set\" }",
+            "when = { var = \"note\", is = \"set\" }",
+            "unit may be empty",
+        ),
+        ("argv = [\"podman\", \"inspect\", \"{container}\"]", "argv = []", "at least the program"),
+        ("argv = [\"podman\", \"inspect\", \"{container}\"]", "argv = [\"-podman\"]", "no bare program name"),
+        ("argv = [\"podman\", \"inspect\", \"{container}\"]", "argv = [\"a b\"]", "no bare program name"),
+    ] {
+        let error = changed(from, to).unwrap_err();
+        assert!(error.cause.contains(cause), "{to}: {error}");
+    }
+    // What is kept only sometimes may be empty later.
+    let sometimes = "capture = { name = \"unit\", type = \"unit\" }";
+    let whole = "capture = { name = \"unit\", type = \"unit\", empty = true }";
+    assert!(changed(whole, sometimes).is_ok());
+    let used = WHOLE.replacen("when = { var = \"unit\", is = \"set\" }", "", 1);
+    assert!(Action::parse("f", &used).unwrap_err().cause.contains("unit may be empty"));
+    assert!(Action::parse("f", &used.replacen(whole, sometimes, 1)).is_ok());
+    let when = format!("{sometimes}\nwhen = {{ var = \"note\", is = \"set\" }}");
+    assert!(
+        Action::parse("f", &used.replacen(whole, &when, 1)).unwrap_err().cause.contains("unit may be empty")
+    );
+    assert!(changed("retry = {", "argv2 = 1\nretry = {").is_err());
+    let nothing_to_run =
+        "name = \"x\"\ntitle = \"x\"\ndescription = \"x\"\nrisk = \"low\"\n[[verify]]\nargv = [\"true\"]\n";
+    assert!(Action::parse("f", nothing_to_run).unwrap_err().cause.contains("run step"));
+    assert!(changed("timeout_seconds = 30", "timeout_seconds = 30\nalready_ok = true").is_err());
+    assert!(changed("expect = {", "already_ok = true\nexpect = {").unwrap().precheck[0].already_ok);
+}
+
+#[test]
+fn a_word_has_names_in_braces_and_pairs_of_braces() {
+    let vars = params(&[("a", "-x"), ("b_1", "y")]);
+    for (word, filled) in [
+        ("", Ok("")),
+        ("plain", Ok("plain")),
+        ("{{.A}}", Ok("{{.A}}")),
+        ("p{b_1}q{b_1}", Ok("pyqy")),
+        ("{b_1}{a}", Ok("y-x")),
+        ("p{a}", Ok("p-x")),
+        ("{{{b_1}}}", Ok("{{y}}")),
+        ("{a}", Err("a begins with '-'")),
+        ("{c}", Err("c is not set")),
+    ] {
+        let filling = Template::parse(word).unwrap().fill(&vars);
+        assert_eq!(filling.as_deref().map_err(String::as_str), filled, "{word}");
+    }
+    assert_eq!(Template::parse("p{b_1}{c}").unwrap().show(&vars), "py{c}");
+    let long = "a".repeat(64);
+    for name in ["a", "a_1", &long] {
+        assert!(Template::parse(&format!("{{{name}}}")).is_ok(), "{name}");
+    }
+    for word in
+        ["{", "}", "{}", "{A}", "{1a}", "{_a}", "{a-b}", "{a b}", "a}", "{a", "{é}", &format!("{{{long}a}}")]
+    {
+        assert!(Template::parse(word).unwrap_err().contains("brace"), "{word}");
+    }
+}
+
+#[test]
+fn a_step_without_a_condition_applies_and_one_on_a_capture_may() {
+    let action = whole();
+    let bound = action.bind(&params(&[("container", "web")])).unwrap();
+    assert!(action.precheck[0].applies(bound.vars()));
+    let phases: Vec<String> =
+        bound.lines().map(|(phase, _)| format!("{phase:>8}|{}", phase.as_str())).collect();
+    assert_eq!(
+        phases,
+        ["precheck|precheck", "precheck|precheck", "     run|run", "     run|run", "  verify|verify"]
+    );
+    let rolled = format!("{WHOLE}[[rollback]]\nargv = [\"podman\", \"start\", \"{{container}}\"]\n");
+    let action = Action::parse("f", &rolled).unwrap();
+    let bound = action.bind(&params(&[("container", "web")])).unwrap();
+    assert_eq!(
+        bound.lines().last().unwrap(),
+        (Phase::Rollback, "podman start web".split(' ').map(str::to_owned).collect())
+    );
+}
+
+#[test]
+fn the_digest_of_a_plan_is_its_sha_256() {
+    let text = "name = \"x\"\ntitle = \"x\"\ndescription = \"x\"\nrisk = \"low\"\n[[run]]\nargv = [\"true\"]\n[[verify]]\nargv = [\"true\"]\n";
+    assert_eq!(
+        Action::parse("f", text).unwrap().plan(),
+        "cf7751546b6bc0e38cf9c0a789fd66b002687f9cd0529d5822d6b5e47c993e53"
+    );
+}
+
 #[test]
 fn built_in_actions_are_whole() {
     let actions = Actions::builtin().unwrap();
@@ -168,6 +320,7 @@ fn built_in_actions_are_whole() {
         assert!(names.contains(&name), "{name}");
     }
     assert_eq!(actions.get("reboot_system").unwrap().approvals, 2);
+    assert_eq!((&actions).into_iter().count(), names.len());
     for action in &actions {
         assert!(!action.precheck.is_empty() && !action.description.is_empty(), "{}", action.name);
     }
