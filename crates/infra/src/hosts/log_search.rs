@@ -21,7 +21,7 @@ const LINE_CHARS: usize = 2000;
 /// Units in the counts.
 const SOURCES: usize = 20;
 /// How the wrapper's own records begin. Each names the line that it ran, so a search would find itself.
-const OWN_RECORD: &str = "[mcp-linux-infra@32473 id=";
+const OWN_RECORD: &str = "[mcp-linux-infra@32473 ";
 
 /// What to look for, and where.
 #[derive(Debug, Clone, Default)]

@@ -81,7 +81,7 @@ struct GetContainerLogs {
 
 /// Where the lines are from.
 #[derive(Debug, Serialize, JsonSchema)]
-struct From {
+struct Source {
     runtime: Runtime,
     /// Control and invisible characters removed.
     removed_controls: usize,
@@ -92,7 +92,7 @@ struct From {
 async fn get_container_logs(
     call: Call,
     a: GetContainerLogs,
-) -> Result<Reply<FromHost<Listing<ContainerLine, From>>>, ToolError> {
+) -> Result<Reply<FromHost<Listing<ContainerLine, Source>>>, ToolError> {
     let query = ContainerLogQuery {
         container: a.container.parse()?,
         runtime: a.runtime,
@@ -102,7 +102,7 @@ async fn get_container_logs(
     let host = host(&call, &a.host)?;
     let found = hosts::get_container_logs(&call.app.reader(host, &call.caller), &query).await?;
     let head = format!("{} lines", found.lines.len());
-    let beside = From {
+    let beside = Source {
         runtime: found.runtime,
         removed_controls: found.removed_controls,
         redactions: found.redactions,
