@@ -112,11 +112,14 @@ fn processes_by_user_and_name_and_in_pages() {
     assert_eq!(unbound[0]["pid"].to_string(), lab.must("t1", "systemctl show unbound -p MainPID --value"));
     assert_eq!(unbound[0]["unit"], "unbound.service");
     // No argument of any process is in the answer, however it is asked for.
-    let secret = lab.must("t1", "systemd-run -q --unit lab-secret /bin/sleep 4242424242; systemctl is-active lab-secret");
+    let secret = lab
+        .must("t1", "systemd-run -q --unit lab-secret /bin/sleep 4242424242; systemctl is-active lab-secret");
     let (all, text) = tools.call("get_processes", &json!({ "host": "t1", "limit": 500 }));
     lab.must("t1", "systemctl stop lab-secret");
     assert_eq!(secret, "active");
-    assert!(text.contains("sleep") && !text.contains("4242424242") && !all.to_string().contains("4242424242"));
+    assert!(
+        text.contains("sleep") && !text.contains("4242424242") && !all.to_string().contains("4242424242")
+    );
     // Page by page it is the same.
     let (page, text) = tools.call("get_processes", &json!({ "host": "t1", "limit": 4, "fields": ["pid"] }));
     assert_eq!(page["rows"].as_array().unwrap().len(), 4);
@@ -141,7 +144,8 @@ fn packages_are_those_of_dpkg() {
     let lab = Lab::get();
     let server = Server::new(&lab);
     let mut tools = Tools::new(&server);
-    let (data, _) = tools.call("list_packages", &json!({ "host": "t1", "show": "installed", "name": "openssh-server" }));
+    let (data, _) =
+        tools.call("list_packages", &json!({ "host": "t1", "show": "installed", "name": "openssh-server" }));
     assert_eq!(data["rows"][0]["version"], lab.must("t1", "dpkg-query -W -f '${Version}' openssh-server"));
     let installed = lab.must("t1", "dpkg-query -W -f '${db:Status-Status}\\n' | grep -cx installed");
     assert_eq!(data["installed"].to_string(), installed);
@@ -164,7 +168,10 @@ fn services_are_checked_together() {
     assert_eq!(all["total"].to_string(), running, "{all}");
     let question = json!({ "host": "t1", "services": ["caddy", "cron", "no-such-unit"] });
     let (data, text) = tools.call("check_service_health", &question);
-    assert_eq!((&data["all_healthy"], &data["rows"][0]["unit"]), (&json!(false), &json!("no-such-unit.service")));
+    assert_eq!(
+        (&data["all_healthy"], &data["rows"][0]["unit"]),
+        (&json!(false), &json!("no-such-unit.service"))
+    );
     assert!(text.contains("2 of 3 services are healthy") && text.contains("there is no such unit"), "{text}");
     let well = tools.call("check_service_health", &json!({ "host": "t1", "service_name": "caddy" })).0;
     assert_eq!(well["all_healthy"], true, "{well}");
@@ -229,7 +236,10 @@ fn connectivity_goes_as_far_as_the_policy() {
         assert_eq!(data["outcome"], outcome, "{data}");
     }
     for target in ["-c", "http://x/", "a b", ""] {
-        assert_eq!(tools.refused("test_connectivity", &json!({ "host": "t1", "target": target })), "bad_arguments");
+        assert_eq!(
+            tools.refused("test_connectivity", &json!({ "host": "t1", "target": target })),
+            "bad_arguments"
+        );
     }
     // A TLS server of the host's own answers by its name.
     lab.must(
@@ -301,22 +311,36 @@ fn log_files_are_read_where_the_policy_lets() {
     let (data, text) = tools.call("read_log_file", &json!({ "host": "t1", "path": path, "lines": 2 }));
     assert!(text.contains("line 3000 ") && data["total"] == 2, "{text}");
     let part = tools.rows("read_log_file", &json!({ "host": "t1", "path": path, "start": 10, "lines": 2 }));
-    assert_eq!((&part[0]["number"], part[1]["text"].as_str().unwrap().get(..7)), (&json!(10), Some("line 11")));
-    let packed = tools.rows("read_log_file", &json!({ "host": "t1", "path": "/var/log/lab-e2e/a.log.gz", "lines": 1 }));
+    assert_eq!(
+        (&part[0]["number"], part[1]["text"].as_str().unwrap().get(..7)),
+        (&json!(10), Some("line 11"))
+    );
+    let packed = tools
+        .rows("read_log_file", &json!({ "host": "t1", "path": "/var/log/lab-e2e/a.log.gz", "lines": 1 }));
     assert!(packed[0]["text"].as_str().unwrap().starts_with("line 3000 "));
     // The newest lines come first, what does not fit behind a handle.
     let long = tools.call("read_log_file", &json!({ "host": "t1", "path": path, "lines": 2000 })).0;
     let more = tools.call("get_more", &json!({ "handle": long["next"] })).0;
     let (newest, before) = (long["rows"].as_array().unwrap(), more["rows"].as_array().unwrap());
     assert!(newest.last().unwrap()["text"].as_str().unwrap().starts_with("line 3000 "));
-    let number = |row: &Value| row["text"].as_str().unwrap().split(' ').nth(1).unwrap().parse::<u32>().unwrap();
-    assert_eq!(number(before.last().unwrap()) + 1, number(&newest[0]), "no line is missing between the pages");
-    let found = tools.call("search_logs", &json!({ "host": "t1", "pattern": "line 30", "path": path, "limit": 3 })).0;
+    let number =
+        |row: &Value| row["text"].as_str().unwrap().split(' ').nth(1).unwrap().parse::<u32>().unwrap();
+    assert_eq!(
+        number(before.last().unwrap()) + 1,
+        number(&newest[0]),
+        "no line is missing between the pages"
+    );
+    let found =
+        tools.call("search_logs", &json!({ "host": "t1", "pattern": "line 30", "path": path, "limit": 3 })).0;
     assert_eq!((&found["total"], &found["rows"][0]["number"]), (&json!(112), &json!(3000)), "{found}");
     let packed = json!({ "host": "t1", "pattern": "LINE 2999", "log_path": "/var/log/lab-e2e/a.log.gz" });
     assert_eq!(tools.call("search_logs", &packed).0["total"], 1);
     for path in ["/etc/shadow", "/var/log/../../etc/shadow", "/root/.ssh/id_ed25519", "/proc/self/environ"] {
-        assert_eq!(tools.refused("read_log_file", &json!({ "host": "t1", "path": path })), "blocked", "{path}");
+        assert_eq!(
+            tools.refused("read_log_file", &json!({ "host": "t1", "path": path })),
+            "blocked",
+            "{path}"
+        );
         let search = json!({ "host": "t1", "pattern": "root", "path": path });
         assert_eq!(tools.refused("search_logs", &search), "blocked", "{path}");
     }
@@ -358,18 +382,30 @@ fn containers_and_their_logs() {
         "podman run -d --name lab-e2e localhost/lab-web:1 /bin/sh -c 'echo to-out; echo to-err password=hunter2 >&2; exit 3' >/dev/null; podman wait lab-e2e",
     );
     let (data, text) = tools.call("list_containers", &json!({ "host": "t1" }));
-    let row = |name: &str| data["rows"].as_array().unwrap().iter().find(|c| c["name"] == name).unwrap().clone();
-    assert_eq!((&row("lab-e2e")["state"], &row("lab-e2e")["exit_code"]), (&json!("exited"), &json!(3)), "{text}");
+    let row =
+        |name: &str| data["rows"].as_array().unwrap().iter().find(|c| c["name"] == name).unwrap().clone();
+    assert_eq!(
+        (&row("lab-e2e")["state"], &row("lab-e2e")["exit_code"]),
+        (&json!("exited"), &json!(3)),
+        "{text}"
+    );
     assert_eq!(row("lab-web")["state"], "running");
     assert!(!data.to_string().contains("to-out"), "no command of a container: {data}");
     let (logs, text) = tools.call("get_container_logs", &json!({ "host": "t1", "container": "lab-e2e" }));
-    let lines: Vec<_> = logs["rows"].as_array().unwrap().iter().map(|l| (&l["stream"], &l["message"])).collect();
+    let lines: Vec<_> =
+        logs["rows"].as_array().unwrap().iter().map(|l| (&l["stream"], &l["message"])).collect();
     assert_eq!(lines.len(), 2, "{logs}");
     assert!(lines.contains(&(&json!("stdout"), &json!("to-out"))), "{logs}");
     assert!(lines.contains(&(&json!("stderr"), &json!("to-err password=[redacted]"))), "{logs}");
     assert!(!text.contains("hunter2"));
-    assert_eq!(tools.refused("get_container_logs", &json!({ "host": "t1", "container": "no-such" })), "command_failed");
-    assert_eq!(tools.refused("get_container_logs", &json!({ "host": "t1", "container": "--all" })), "bad_arguments");
+    assert_eq!(
+        tools.refused("get_container_logs", &json!({ "host": "t1", "container": "no-such" })),
+        "command_failed"
+    );
+    assert_eq!(
+        tools.refused("get_container_logs", &json!({ "host": "t1", "container": "--all" })),
+        "bad_arguments"
+    );
     drop(engine);
 }
 
@@ -382,12 +418,18 @@ fn names_and_arguments_of_old_still_work() {
         ("get_service_logs", json!({ "host": "t1", "service_name": "caddy", "lines": 5 })),
         ("get_service_status", json!({ "host": "t1", "service_name": "caddy" })),
         ("check_service_health", json!({ "host": "t1", "service_name": "caddy" })),
-        ("get_journal_logs", json!({ "host": "t1", "lines": 5, "priority": "info", "since": "1h", "unit": "caddy" })),
+        (
+            "get_journal_logs",
+            json!({ "host": "t1", "lines": 5, "priority": "info", "since": "1h", "unit": "caddy" }),
+        ),
         ("analyze_errors", json!({ "host": "t1", "service": "caddy", "since": "1h" })),
         ("test_connectivity", json!({ "host": "t1", "target": "localhost", "count": 1 })),
         ("search_logs", json!({ "host": "t1", "pattern": "caddy", "lines": 5 })),
         ("list_pending_approvals", json!({})),
-        ("propose_remote_execution", json!({ "host": "t1", "action": "flush_dns_cache", "rationale": "test" })),
+        (
+            "propose_remote_execution",
+            json!({ "host": "t1", "action": "flush_dns_cache", "rationale": "test" }),
+        ),
     ] {
         tools.call(tool, &arguments);
     }

@@ -92,7 +92,9 @@ fn arguments(schema: &Map<String, Value>) -> String {
     let required = schema.get("required").and_then(Value::as_array);
     let is_required = |name: &str| required.is_some_and(|r| r.iter().any(|n| n == name));
     let mut names: Vec<(bool, String)> = properties(schema)
-        .map(|name| (!is_required(name), if is_required(name) { format!("`{name}`") } else { format!("`{name}`?") }))
+        .map(|name| {
+            (!is_required(name), if is_required(name) { format!("`{name}`") } else { format!("`{name}`?") })
+        })
         .collect();
     // What must be there first.
     names.sort_by_key(|(optional, _)| *optional);

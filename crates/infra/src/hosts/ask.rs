@@ -88,7 +88,11 @@ impl<'a> Asker<'a> {
             self.count(&washer);
             text
         };
-        Ok(Streams { stdout: clean(&output.stdout), stderr: clean(&output.stderr), truncated: output.truncated })
+        Ok(Streams {
+            stdout: clean(&output.stdout),
+            stderr: clean(&output.stderr),
+            truncated: output.truncated,
+        })
     }
 
     /// An answer that is one JSON value. An answer that is cut off cannot be read.
@@ -251,7 +255,10 @@ mod tests {
             Failure::Blocked { reason: "no form".into() }
         );
         assert_eq!(
-            with(126, "mcp-wrapper: blocked: /usr/bin/df is not installed on this host\n").err().unwrap().code(),
+            with(126, "mcp-wrapper: blocked: /usr/bin/df is not installed on this host\n")
+                .err()
+                .unwrap()
+                .code(),
             "program_missing"
         );
         assert_eq!(with(124, "mcp-wrapper: no end\n").err().unwrap().code(), "timed_out");

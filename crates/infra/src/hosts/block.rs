@@ -98,7 +98,9 @@ struct Device {
 pub async fn get_block_devices(reader: &dyn Reader) -> Result<Vec<BlockDevice>, Failure> {
     let asker = Asker::new(reader);
     let said: Lsblk = match asker.json(LSBLK).await {
-        Err(Failure::Failed { stderr, .. }) if stderr.contains("unknown column") => asker.json(LSBLK_OLD).await?,
+        Err(Failure::Failed { stderr, .. }) if stderr.contains("unknown column") => {
+            asker.json(LSBLK_OLD).await?
+        }
         other => other?,
     };
     let mut devices = Vec::new();
@@ -190,7 +192,11 @@ mod tests {
         let raw = r#"{"blockdevices":[{"name":"sda","type":"disk","size":"1000","ro":"0","rota":"1","model":"Disk  ","tran":"sata","mountpoint":null,
             "children":[{"name":"sda1","type":"part","size":900,"fstype":"ext4","mountpoint":"/","ro":false}]},
             {"name":"sdb","type":"disk","size":5,"ro":true,"mountpoints":[null],"children":[{"name":"sda1","type":"part","size":900}]}]}"#;
-        let old = Output { exit: Some(1), stderr: b"lsblk: unknown column: MOUNTPOINTS,RO".to_vec(), ..Output::default() };
+        let old = Output {
+            exit: Some(1),
+            stderr: b"lsblk: unknown column: MOUNTPOINTS,RO".to_vec(),
+            ..Output::default()
+        };
         let fake = Fake::default().with("lsblk", old).with(&LSBLK_OLD.join(" "), answer(raw));
         let devices = block_on(get_block_devices(&fake)).unwrap();
         let lines: Vec<String> = devices.iter().map(Row::line).collect();
@@ -203,9 +209,14 @@ mod tests {
     #[test]
     fn hostile_answers_do_no_harm() {
         let deep = "{\"name\":\"x\",\"children\":[".repeat(30) + &"]}".repeat(30);
-        let raw = format!("{{\"blockdevices\":[{deep},{{\"name\":\"a\\u001b[2J\\nb\",\"size\":-5,\"type\":null}}]}}");
+        let raw = format!(
+            "{{\"blockdevices\":[{deep},{{\"name\":\"a\\u001b[2J\\nb\",\"size\":-5,\"type\":null}}]}}"
+        );
         let devices = block_on(get_block_devices(&Fake::default().with("lsblk", answer(&raw)))).unwrap();
         assert_eq!(devices.last().map(|d| (d.name.as_str(), d.size_bytes)), Some(("a | b", 0)));
-        assert!(block_on(get_block_devices(&Fake::default().with("lsblk", answer("{\"blockdevices\":5}")))).is_err());
+        assert!(
+            block_on(get_block_devices(&Fake::default().with("lsblk", answer("{\"blockdevices\":5}"))))
+                .is_err()
+        );
     }
 }

@@ -330,7 +330,14 @@ fn line(stream: Stream, text: &str) -> ContainerLine {
 
 impl Row for Container {
     fn line(&self) -> String {
-        let mut line = format!("{} {} ({}) {}: {}", self.runtime.program(), self.name, self.image, self.state, self.status);
+        let mut line = format!(
+            "{} {} ({}) {}: {}",
+            self.runtime.program(),
+            self.name,
+            self.image,
+            self.state,
+            self.status
+        );
         if let Some(code) = self.exit_code {
             line.push_str(&format!(", exit {code}"));
         }

@@ -94,7 +94,8 @@ pub async fn get_cpu_info(reader: &dyn Reader) -> Result<CpuInfo, Failure> {
 fn read(said: &Lscpu) -> Result<CpuInfo, Failure> {
     let mut pairs = Vec::new();
     flatten(&said.lscpu, &mut pairs);
-    let get = |name: &str| pairs.iter().find(|(field, _)| *field == name).map(|(_, data)| one_line(data, 120));
+    let get =
+        |name: &str| pairs.iter().find(|(field, _)| *field == name).map(|(_, data)| one_line(data, 120));
     let number = |name: &str| get(name).and_then(|n| n.parse::<u32>().ok());
     let cpu_count = number("CPU(s)").ok_or_else(|| lacking("lscpu", "it names no CPU(s)"))?;
     let caches = pairs.iter().filter(|(field, _)| CACHES.iter().any(|cache| field.starts_with(cache)));
@@ -190,7 +191,8 @@ mod tests {
 
     #[test]
     fn broken_answers_are_errors() {
-        for raw in ["", "[]", "{}", "{\"lscpu\":[{\"field\":\"CPU(s):\",\"data\":\"-1\"}]}", "{\"lscpu\":5}"] {
+        for raw in ["", "[]", "{}", "{\"lscpu\":[{\"field\":\"CPU(s):\",\"data\":\"-1\"}]}", "{\"lscpu\":5}"]
+        {
             let fake = Fake::default().with("lscpu", answer(raw));
             assert_eq!(block_on(get_cpu_info(&fake)).unwrap_err().code(), "unreadable_output", "{raw}");
         }

@@ -59,7 +59,11 @@ pub async fn read_log_file(reader: &dyn Reader, query: &FileQuery) -> Result<Fil
         return Err(Failure::BadOperand { what: "lines", value, cause: "ask for 1 to 2000" });
     }
     if query.start == Some(0) {
-        return Err(Failure::BadOperand { what: "start", value: "0".to_owned(), cause: "the first line is 1" });
+        return Err(Failure::BadOperand {
+            what: "start",
+            value: "0".to_owned(),
+            cause: "the first line is 1",
+        });
     }
     let path = query.path.as_str();
     let unpacked = unpacker(path);
@@ -147,12 +151,16 @@ mod tests {
     fn refusals_name_their_cause() {
         let refused = Output {
             exit: Some(126),
-            stderr: b"mcp-wrapper: blocked: \"/etc/shadow\": this path lies beneath no permitted root".to_vec(),
+            stderr: b"mcp-wrapper: blocked: \"/etc/shadow\": this path lies beneath no permitted root"
+                .to_vec(),
             ..answer("")
         };
         let fake = Fake::default().with("tail", refused);
         let failure = read(&fake, "/etc/shadow", None, None).unwrap_err();
-        assert!(failure.code() == "blocked" && failure.to_string().contains("no permitted root"), "{failure}");
+        assert!(
+            failure.code() == "blocked" && failure.to_string().contains("no permitted root"),
+            "{failure}"
+        );
         assert_eq!(read(&fake, "/x", Some(0), None).unwrap_err().code(), "bad_arguments");
         assert_eq!(read(&fake, "/x", None, Some(0)).unwrap_err().code(), "bad_arguments");
         assert_eq!(fake.asked().len(), 1, "a wrong argument asks nothing");

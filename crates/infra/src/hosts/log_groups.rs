@@ -60,8 +60,14 @@ pub(super) fn group(lines: &[LogLine]) -> Vec<Group<'_>> {
         let shape = shape(&line.message);
         let key = (line.unit.as_str(), meaning.map_or_else(|| shape.clone(), str::to_owned));
         let severity = known.map_or(Severity::Info, |(_, severity, _)| *severity);
-        let group =
-            groups.entry(key).or_insert(Group { shape, count: 0, first: line, last: line, meaning, severity });
+        let group = groups.entry(key).or_insert(Group {
+            shape,
+            count: 0,
+            first: line,
+            last: line,
+            meaning,
+            severity,
+        });
         group.count += 1;
         group.last = line;
     }
@@ -211,13 +217,15 @@ mod tests {
     }
 
     fn analyse(journal: &str) -> Errors {
-        block_on(analyze_errors(&Fake::default().with("journalctl", answer(journal)), None, None, None)).unwrap()
+        block_on(analyze_errors(&Fake::default().with("journalctl", answer(journal)), None, None, None))
+            .unwrap()
     }
 
     #[test]
     fn alike_lines_are_one_group() {
-        let mut journal: String =
-            (0..12).map(|i| record(i, "a.service", &format!("worker {i} of pid {} failed", i * 1000))).collect();
+        let mut journal: String = (0..12)
+            .map(|i| record(i, "a.service", &format!("worker {i} of pid {} failed", i * 1000)))
+            .collect();
         journal.push_str(&record(20, "b.service", "bind: Address already in use"));
         journal.push_str(&record(21, "b.service", "listen 0.0.0.0:80: address already in use"));
         journal.push_str(&record(22, "c.service", "request 9f8e7d6c-0001 failed"));
@@ -242,7 +250,11 @@ mod tests {
     fn what_is_asked_and_what_is_not_looked_at() {
         let fake = Fake::default().with("journalctl", answer(""));
         block_on(analyze_errors(&fake, Some("x".parse().unwrap()), None, None)).unwrap();
-        assert!(fake.asked()[0].ends_with("-n 1000 -u x.service -p err --since '1 hours ago'"), "{:?}", fake.asked());
+        assert!(
+            fake.asked()[0].ends_with("-n 1000 -u x.service -p err --since '1 hours ago'"),
+            "{:?}",
+            fake.asked()
+        );
         let many: String = (0..1000).map(|i| record(i, "a", "x")).collect();
         let found = analyse(&many);
         assert!(found.truncated && found.groups.len() == 1 && found.head().contains("older ones"));
@@ -255,7 +267,10 @@ mod tests {
         let found = analyse(&journal);
         assert_eq!(found.groups.len(), 2);
         for group in found.groups {
-            assert!(group.shape.chars().count() <= SHAPE_CHARS + 1 && !group.unit.contains('\u{1b}'), "{group:?}");
+            assert!(
+                group.shape.chars().count() <= SHAPE_CHARS + 1 && !group.unit.contains('\u{1b}'),
+                "{group:?}"
+            );
             assert!(group.sample.chars().count() <= 401);
         }
         assert_eq!(shape("deadbeef is a word, 12345678 none, (9f8e7d6c)"), "deadbeef is a word, # none, (#)");

@@ -130,14 +130,7 @@ async fn journal(asker: &Asker<'_>, query: &SearchQuery) -> Result<Matches, Fail
         number: None,
         message: l.message,
     });
-    Ok(Matches {
-        matches: matches.collect(),
-        by_unit,
-        truncated,
-        removed_controls: 0,
-        redactions: 0,
-        note,
-    })
+    Ok(Matches { matches: matches.collect(), by_unit, truncated, removed_controls: 0, redactions: 0, note })
 }
 
 /// Written so that every character stands for itself.
@@ -204,7 +197,8 @@ impl Matches {
     pub fn head(&self) -> String {
         let mut text = format!("{} matches, the newest first", self.matches.len());
         if !self.by_unit.is_empty() {
-            let each: Vec<String> = self.by_unit.iter().take(8).map(|c| format!("{} {}", c.count, c.name)).collect();
+            let each: Vec<String> =
+                self.by_unit.iter().take(8).map(|c| format!("{} {}", c.count, c.name)).collect();
             text.push_str(&format!(": {}", each.join(", ")));
         }
         if let Some(note) = &self.note {
@@ -239,7 +233,10 @@ mod tests {
         let fake = Fake::default().with("journalctl", answer(JOURNAL));
         let found = search(&fake, text("bind")).unwrap();
         let lines: Vec<String> = found.matches.iter().map(Row::line).collect();
-        assert_eq!(lines, ["1970-01-01T00:00:03Z a: bind again", "1970-01-01T00:00:01Z a: bind: address in use"]);
+        assert_eq!(
+            lines,
+            ["1970-01-01T00:00:03Z a: bind again", "1970-01-01T00:00:01Z a: bind: address in use"]
+        );
         assert_eq!(found.by_unit, [Count { name: "a.service".into(), count: 2 }]);
         assert_eq!((found.truncated, found.removed_controls), (false, 1));
         assert!(found.head().starts_with("2 matches, the newest first: 2 a.service"), "{}", found.head());
@@ -249,7 +246,15 @@ mod tests {
     fn a_text_is_no_expression() {
         let fake = Fake::default().with("journalctl", answer(""));
         search(&fake, text("a.b (x) -y")).unwrap();
-        search(&fake, SearchQuery { regex: true, units: vec!["a".parse().unwrap(), "b".parse().unwrap()], ..text("a.b") }).unwrap();
+        search(
+            &fake,
+            SearchQuery {
+                regex: true,
+                units: vec!["a".parse().unwrap(), "b".parse().unwrap()],
+                ..text("a.b")
+            },
+        )
+        .unwrap();
         let asked = fake.asked();
         assert!(asked[0].ends_with(r"--grep 'a\.b \(x\) \-y'"), "{asked:?}");
         assert!(asked[1].contains("-u a.service") && asked[2].contains("-u b.service"), "{asked:?}");
@@ -267,16 +272,22 @@ mod tests {
         let packed = SearchQuery { regex: true, path: path("/var/log/a.gz"), ..text("x|y") };
         assert_eq!(search(&fake, packed).unwrap().matches.len(), 1);
         let none = Fake::default().with("grep", Output { exit: Some(1), ..answer("") });
-        assert!(search(&none, SearchQuery { path: path("/var/log/a"), ..text("x") }).unwrap().matches.is_empty());
+        assert!(
+            search(&none, SearchQuery { path: path("/var/log/a"), ..text("x") }).unwrap().matches.is_empty()
+        );
         let gone = Output { exit: Some(2), stderr: b"grep: /var/log/a: No such file".to_vec(), ..answer("") };
-        let failure = search(&Fake::default().with("grep", gone), SearchQuery { path: path("/var/log/a"), ..text("x") });
+        let failure = search(
+            &Fake::default().with("grep", gone),
+            SearchQuery { path: path("/var/log/a"), ..text("x") },
+        );
         assert_eq!(failure.unwrap_err().code(), "command_failed", "no file is not no match");
     }
 
     #[test]
     fn wrong_patterns_ask_nothing() {
         let fake = Fake::default();
-        let unit = SearchQuery { path: Some("/x".parse().unwrap()), units: vec!["a".parse().unwrap()], ..text("x") };
+        let unit =
+            SearchQuery { path: Some("/x".parse().unwrap()), units: vec!["a".parse().unwrap()], ..text("x") };
         for query in [text(""), text("a\nb"), text(&"x".repeat(201)), unit] {
             assert_eq!(search(&fake, query).unwrap_err().code(), "bad_arguments");
         }

@@ -118,7 +118,8 @@ pub(super) async fn all(asker: &Asker<'_>, query: &LogQuery) -> Result<Logs, Fai
         argv.push(boot);
     }
     // An empty group in front: a value does not begin with a dash.
-    let pattern = query.grep.as_ref().map(|p| if p.starts_with('-') { format!("(?:){p}") } else { p.clone() });
+    let pattern =
+        query.grep.as_ref().map(|p| if p.starts_with('-') { format!("(?:){p}") } else { p.clone() });
     if let Some(pattern) = &pattern {
         argv.extend(["--case-sensitive=false", "--grep", pattern]);
     }

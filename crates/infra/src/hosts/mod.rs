@@ -43,9 +43,7 @@ pub use disk::{DiskUsage, Filesystem, Pressure, get_disk_usage};
 pub use log_file::{FileLine, FileLines, FileQuery, read_log_file};
 pub use log_groups::{ErrorGroup, Errors, analyze_errors};
 pub use log_search::{LogMatch, Matches, SearchQuery, search_logs};
-pub use logs::{
-    DEFAULT_LOG_LINES, LogLine, LogQuery, Logs, MAX_LOG_LINES, fetch_logs, get_journal_logs,
-};
+pub use logs::{DEFAULT_LOG_LINES, LogLine, LogQuery, Logs, MAX_LOG_LINES, fetch_logs, get_journal_logs};
 pub use memory::{MemoryInfo, get_memory_info};
 pub use network::{
     Connection, ConnectionCounts, ConnectionQuery, Connections, Count, DnsConfig, HostsEntry, Interface,
@@ -56,7 +54,9 @@ pub use network::{
 pub use operand::{ContainerName, FilePath, Priority, Since, Unit};
 pub use packages::{Package, PackageFacts, PackageShow, Packages, Restart, list_packages};
 pub use pages::{Found, KEPT_SECONDS, Kept, Page, Pages};
-pub use processes::{Process, ProcessCounts, ProcessOrder, ProcessQuery, ProcessState, Processes, get_processes};
+pub use processes::{
+    Process, ProcessCounts, ProcessOrder, ProcessQuery, ProcessState, Processes, get_processes,
+};
 pub use reader::{Failure, Output, Reader};
 pub use services::{
     DEFAULT_SERVICES, MAX_CHECKED, MAX_SERVICES, ServiceHealth, ServiceList, ServiceReport, ServiceRow,

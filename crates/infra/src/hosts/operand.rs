@@ -102,9 +102,11 @@ impl Since {
         };
         match span() {
             Some(span) => Ok(span),
-            None if word(&self.0).is_some() => {
-                Err(bad("since", &self.0, "for a container say for example `15min`, `2h` or `2026-11-24 04:30`"))
-            }
+            None if word(&self.0).is_some() => Err(bad(
+                "since",
+                &self.0,
+                "for a container say for example `15min`, `2h` or `2026-11-24 04:30`",
+            )),
             None if self.0.len() == 16 => Ok(format!("{}:00", self.0.replacen(' ', "T", 1))),
             None => Ok(self.0.replacen(' ', "T", 1)),
         }
@@ -200,7 +202,11 @@ impl FromStr for ContainerName {
         let named = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
         let begins = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
         if !begins || text.len() > 128 || !text.bytes().all(named) {
-            return Err(bad("container", text, "a name holds at most 128 letters, digits and _ . - and begins with one of the first two"));
+            return Err(bad(
+                "container",
+                text,
+                "a name holds at most 128 letters, digits and _ . - and begins with one of the first two",
+            ));
         }
         Ok(Self(text.to_owned()))
     }

@@ -180,7 +180,8 @@ fn upgradable(text: &str) -> BTreeMap<String, (String, String)> {
         let (name, rest) = line.split_once('/')?;
         let mut words = rest.split_whitespace();
         let (origin, version) = (words.next()?, words.next()?);
-        line.contains("[upgradable").then(|| (one_line(name, 120), (one_line(version, 80), one_line(origin, 120))))
+        line.contains("[upgradable")
+            .then(|| (one_line(name, 120), (one_line(version, 80), one_line(origin, 120))))
     };
     text.lines().filter_map(row).collect()
 }
@@ -259,14 +260,20 @@ impl Packages {
     pub fn head(&self) -> String {
         let facts = &self.facts;
         let updates = match (facts.updates, facts.security_updates) {
-            (Some(updates), Some(security)) => format!("{updates} updates pending, {security} of them for security"),
+            (Some(updates), Some(security)) => {
+                format!("{updates} updates pending, {security} of them for security")
+            }
             _ => "pending updates are not known".to_owned(),
         };
         let mut text = format!("{} packages ({}); {updates}", facts.installed, facts.manager);
         let restart = &facts.restart;
         if restart.needed {
             text.push_str("\nrestart needed: ");
-            text.push_str(if restart.asked_for { "a package asks for it" } else { "a newer kernel is installed" });
+            text.push_str(if restart.asked_for {
+                "a package asks for it"
+            } else {
+                "a newer kernel is installed"
+            });
         }
         text.push_str(&format!("\nkernel {}", restart.running_kernel));
         if let Some(newest) = restart.newest_kernel.as_ref().filter(|n| **n != restart.running_kernel) {
@@ -290,7 +297,10 @@ mod tests {
             .with("dpkg -l", answer(&sample("dpkg.txt")))
             .with("apt list --upgradable", answer(UPDATES))
             .with("uname -r", answer("6.1.0-28-amd64\n"))
-            .with("ls -1 /boot/", answer("vmlinuz-6.1.0-9-amd64\nvmlinuz-6.1.0-31-amd64\nvmlinuz-6.9.0-1-cloud-amd64\n"))
+            .with(
+                "ls -1 /boot/",
+                answer("vmlinuz-6.1.0-9-amd64\nvmlinuz-6.1.0-31-amd64\nvmlinuz-6.9.0-1-cloud-amd64\n"),
+            )
             .with("ls -1 /run/", answer("systemd\nudev\n"))
     }
 
@@ -298,7 +308,11 @@ mod tests {
     fn a_real_answer_is_read() {
         let all = block_on(list_packages(&host(), PackageShow::Installed, None)).unwrap();
         assert_eq!(all.facts.manager, "dpkg");
-        assert!(all.packages.iter().any(|p| p.name == "bash" && p.version.starts_with("5.")), "{:?}", all.packages);
+        assert!(
+            all.packages.iter().any(|p| p.name == "bash" && p.version.starts_with("5.")),
+            "{:?}",
+            all.packages
+        );
         assert_eq!(all.facts.installed, all.packages.len());
         let one = block_on(list_packages(&host(), PackageShow::Installed, Some("OPENSSH-SER"))).unwrap();
         assert!(one.packages.iter().all(|p| p.name == "openssh-server") && one.packages.len() == 1);
@@ -319,7 +333,9 @@ mod tests {
 
     #[test]
     fn a_package_that_asks_for_a_restart_is_heard() {
-        let host = host().with("ls -1 /boot/", answer("")).with("ls -1 /run/", answer("reboot-required\nreboot-required.pkgs\n"));
+        let host = host()
+            .with("ls -1 /boot/", answer(""))
+            .with("ls -1 /run/", answer("reboot-required\nreboot-required.pkgs\n"));
         let restart = block_on(list_packages(&host, PackageShow::Updates, None)).unwrap().facts.restart;
         assert!(restart.needed && restart.asked_for && restart.newest_kernel.is_none(), "{restart:?}");
     }
@@ -330,7 +346,9 @@ mod tests {
         let host = host().failing("apt list --upgradable", failed);
         let found = block_on(list_packages(&host, PackageShow::Updates, None)).unwrap();
         assert_eq!(found.facts.updates, None);
-        assert!(found.head().contains("pending updates are not known") && found.facts.notes[0].contains("locked"));
+        assert!(
+            found.head().contains("pending updates are not known") && found.facts.notes[0].contains("locked")
+        );
     }
 
     #[test]
@@ -348,8 +366,12 @@ mod tests {
     #[test]
     fn neither_manager_is_an_error_and_hostile_rows_do_no_harm() {
         let host = Fake::default().with("uname -r", answer("6.1\n"));
-        assert_eq!(block_on(list_packages(&host, PackageShow::Updates, None)).unwrap_err().code(), "program_missing");
-        let found = debian("ii  a\u{202e}  1\nrc  gone 1\nii\n??? x 1\nü x 1\n", true, Ok("x/\n/ /\n".into()));
+        assert_eq!(
+            block_on(list_packages(&host, PackageShow::Updates, None)).unwrap_err().code(),
+            "program_missing"
+        );
+        let found =
+            debian("ii  a\u{202e}  1\nrc  gone 1\nii\n??? x 1\nü x 1\n", true, Ok("x/\n/ /\n".into()));
         assert_eq!((found.packages.len(), found.truncated), (1, true));
     }
 }

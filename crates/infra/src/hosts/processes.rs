@@ -241,9 +241,10 @@ mod tests {
     use super::*;
 
     fn host() -> Fake {
-        Fake::default()
-            .with("ps -e", answer(&sample("ps.txt")))
-            .with("cat /etc/passwd", answer("root:x:0:0::/:/bin/sh\nunbound:x:105:111::/:/bin/false\ntoor:x:0:0:::\n"))
+        Fake::default().with("ps -e", answer(&sample("ps.txt"))).with(
+            "cat /etc/passwd",
+            answer("root:x:0:0::/:/bin/sh\nunbound:x:105:111::/:/bin/false\ntoor:x:0:0:::\n"),
+        )
     }
 
     fn ask(query: &ProcessQuery) -> Processes {

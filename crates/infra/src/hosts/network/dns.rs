@@ -85,8 +85,7 @@ pub async fn get_dns_config(reader: &dyn Reader) -> Result<DnsConfig, Failure> {
     config.lookup_order = order(&part("/etc/nsswitch.conf", nsswitch)?);
     config.hosts_file = hosts_file(&part("/etc/hosts", hosts)?);
     if config.stub {
-        config.links =
-            resolved(&part("resolvectl dns", links.0)?, &part("resolvectl domain", links.1)?);
+        config.links = resolved(&part("resolvectl dns", links.0)?, &part("resolvectl domain", links.1)?);
     } else if let (Ok(dns), Ok(domain)) = links {
         // It may run beside what resolv.conf names.
         config.links = resolved(&dns.text, &domain.text);
@@ -212,7 +211,10 @@ mod tests {
         let dns = block_on(get_dns_config(&fake)).unwrap();
         assert_eq!(dns.nameservers.len(), 1, "{dns:?}");
         assert!(dns.lookup_order.contains(&"files".to_owned()), "{dns:?}");
-        assert!(dns.hosts_file.iter().any(|e| e.address == "127.0.0.1" && e.names == ["localhost"]), "{dns:?}");
+        assert!(
+            dns.hosts_file.iter().any(|e| e.address == "127.0.0.1" && e.names == ["localhost"]),
+            "{dns:?}"
+        );
         assert!(dns.errors.is_empty(), "{dns:?}");
     }
 
@@ -226,10 +228,16 @@ mod tests {
             .with("resolvectl domain", answer("Global: corp\nLink 2 (eth0): ~infra\n"));
         let dns = block_on(get_dns_config(&fake)).unwrap();
         assert!(dns.stub);
-        assert_eq!((dns.search, dns.options), (vec!["b.example".into(), "c".into()], vec!["edns0".into(), "trust-ad".into()]));
+        assert_eq!(
+            (dns.search, dns.options),
+            (vec!["b.example".into(), "c".into()], vec!["edns0".into(), "trust-ad".into()])
+        );
         let link = |name: &str| dns.links.iter().find(|l| l.name == name).unwrap();
         assert_eq!(link("eth0").servers, ["10.0.0.53", "10.0.1.53"]);
-        assert_eq!((&link("eth0").domains[..], &link("global").domains[..]), (&["~infra".to_owned()][..], &["corp".to_owned()][..]));
+        assert_eq!(
+            (&link("eth0").domains[..], &link("global").domains[..]),
+            (&["~infra".to_owned()][..], &["corp".to_owned()][..])
+        );
         assert_eq!(dns.hosts_file[1], HostsEntry { address: "10.0.0.1".into(), names: vec!["web".into()] });
         assert_eq!(dns.hosts_file.len(), 2);
     }
@@ -239,7 +247,10 @@ mod tests {
         let fake = Fake::default().with("cat /etc/resolv.conf", answer("nameserver 127.0.0.53\n"));
         let dns = block_on(get_dns_config(&fake)).unwrap();
         assert_eq!(dns.errors.len(), 4, "{:?}", dns.errors);
-        assert!(dns.summary().contains("lookup order: none\n") && dns.summary().contains("not known: resolvectl dns"));
+        assert!(
+            dns.summary().contains("lookup order: none\n")
+                && dns.summary().contains("not known: resolvectl dns")
+        );
         let gone = Fake::default().failing("cat", Failure::Unreachable { cause: "no route".into() });
         assert_eq!(block_on(get_dns_config(&gone)).unwrap_err().code(), "unreachable");
     }

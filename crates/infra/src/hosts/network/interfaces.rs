@@ -106,7 +106,10 @@ fn row(link: Link) -> Interface {
         kind: one_line(&link.link_type, 20),
         mtu_bytes: link.mtu,
         mac: link.address.map(|a| one_line(&a, 60)),
-        addresses: addresses.map(|a| one_line(&format!("{}/{}", a.local, a.prefixlen), 60)).take(64).collect(),
+        addresses: addresses
+            .map(|a| one_line(&format!("{}/{}", a.local, a.prefixlen), 60))
+            .take(64)
+            .collect(),
         master: link.master.map(|m| one_line(&m, 40)),
         no_carrier: link.flags.iter().any(|f| f == "NO-CARRIER"),
         rx_bytes: stats.rx.bytes,
@@ -170,7 +173,10 @@ mod tests {
         let found = block_on(get_network_interfaces(&Fake::default().with("ip", answer(raw)))).unwrap();
         assert_eq!(found[0].line(), "eth1 down NO CARRIER mtu 1500 rx 1 B tx 0 B, rx errors 7, tx dropped 2");
         for raw in ["[{}]", "{\"a\":1}", "[1]"] {
-            assert!(block_on(get_network_interfaces(&Fake::default().with("ip", answer(raw)))).is_err(), "{raw}");
+            assert!(
+                block_on(get_network_interfaces(&Fake::default().with("ip", answer(raw)))).is_err(),
+                "{raw}"
+            );
         }
     }
 }

@@ -160,7 +160,8 @@ fn refuse(probe: &mut Probe, detail: &str) {
 }
 
 fn needed(port: Option<u16>) -> Result<u16, Failure> {
-    let wrong = Failure::BadOperand { what: "port", value: String::new(), cause: "name a port from 1 to 65535" };
+    let wrong =
+        Failure::BadOperand { what: "port", value: String::new(), cause: "name a port from 1 to 65535" };
     port.filter(|p| *p > 0).ok_or(wrong)
 }
 
@@ -211,7 +212,9 @@ async fn dns(asker: &Asker<'_>, probe: &mut Probe) -> Result<(), Failure> {
         }
     }
     if probe.addresses.is_empty() {
-        probe.detail = "the name has no address, or no resolver answers: diagnose_system with checks=[dns] tells which".to_owned();
+        probe.detail =
+            "the name has no address, or no resolver answers: diagnose_system with checks=[dns] tells which"
+                .to_owned();
     } else {
         probe.outcome = Outcome::Ok;
         probe.detail = probe.addresses.join(", ");
@@ -249,7 +252,8 @@ async fn tls(asker: &Asker<'_>, probe: &mut Probe, port: u16) -> Result<(), Fail
         probe.outcome = Outcome::Ok;
         let verified = value("Verification:").or_else(|| value("Verification error:")).unwrap_or("unknown");
         let subject = value("Peer certificate:").unwrap_or("none");
-        let told = format!("this host's port {port}: {version}, certificate {subject}, verification: {verified}");
+        let told =
+            format!("this host's port {port}: {version}, certificate {subject}, verification: {verified}");
         probe.detail = one_line(&told, 400);
     } else {
         probe.detail = said(&all, "the port does not answer TLS");
@@ -316,7 +320,10 @@ mod tests {
         let stderr = b"ping: nowhere.example: Name or service not known".to_vec();
         let unknown = Fake::default().with("ping", Output { exit: Some(2), stderr, ..answer("") });
         let ping = probe(&unknown, ProbeKind::Ping, "nowhere.example", None);
-        assert!(ping.outcome == Outcome::Failed && ping.detail.contains("Name or service not known"), "{ping:?}");
+        assert!(
+            ping.outcome == Outcome::Failed && ping.detail.contains("Name or service not known"),
+            "{ping:?}"
+        );
         let lost = Fake::default().with("ping", Output { exit: None, ..answer(text) });
         let target = "10.0.0.9".parse().unwrap();
         let failure = block_on(test_connectivity(&lost, ProbeKind::Ping, &target, None, None)).unwrap_err();
@@ -325,7 +332,8 @@ mod tests {
 
     #[test]
     fn names_are_looked_up_as_the_host_does() {
-        let fake = Fake::default().with("getent ahosts t2", answer("10.89.0.12 STREAM t2\n10.89.0.12 DGRAM\n::1 RAW\nx y\n"));
+        let fake = Fake::default()
+            .with("getent ahosts t2", answer("10.89.0.12 STREAM t2\n10.89.0.12 DGRAM\n::1 RAW\nx y\n"));
         assert_eq!(probe(&fake, ProbeKind::Dns, "t2", None).addresses, ["10.89.0.12", "::1"]);
         let none = Fake::default().with("getent", Output { exit: Some(2), ..answer("") });
         assert_eq!(probe(&none, ProbeKind::Dns, "t9", None).outcome, Outcome::Failed);
@@ -333,7 +341,8 @@ mod tests {
 
     #[test]
     fn only_ports_of_the_host_itself_are_looked_at() {
-        let fake = Fake::default().with("ss -H -tln", answer("LISTEN 0 128 0.0.0.0:22 0.0.0.0:*\nLISTEN 0 5 [::1]:631 [::]:*\n"));
+        let fake = Fake::default()
+            .with("ss -H -tln", answer("LISTEN 0 128 0.0.0.0:22 0.0.0.0:*\nLISTEN 0 5 [::1]:631 [::]:*\n"));
         for (target, port, outcome) in
             [("localhost", 22, Outcome::Ok), ("::1", 631, Outcome::Ok), ("127.0.0.1", 2, Outcome::Failed)]
         {
@@ -374,7 +383,9 @@ mod tests {
 
     #[test]
     fn a_target_is_never_an_option_nor_a_url() {
-        for given in ["", "-c", "--help", "http://x/", "a b", "a;b", "$(id)", "x\ny", "ü", ".x", &"a".repeat(254)] {
+        for given in
+            ["", "-c", "--help", "http://x/", "a b", "a;b", "$(id)", "x\ny", "ü", ".x", &"a".repeat(254)]
+        {
             assert_eq!(given.parse::<Target>().unwrap_err().code(), "bad_arguments", "{given:?}");
         }
         let fake = Fake::default();

@@ -114,12 +114,9 @@ fn row(family: &str, said: Said) -> Route {
 impl Row for Route {
     fn line(&self) -> String {
         let mut line = self.destination.clone();
-        for (word, part) in [
-            ("", &self.kind),
-            ("via ", &self.gateway),
-            ("dev ", &self.interface),
-            ("from ", &self.source),
-        ] {
+        for (word, part) in
+            [("", &self.kind), ("via ", &self.gateway), ("dev ", &self.interface), ("from ", &self.source)]
+        {
             if let Some(part) = part {
                 line.push_str(&format!(" {word}{part}"));
             }
@@ -151,7 +148,11 @@ mod tests {
     fn several_hops_and_dead_ends() {
         let raw = r#"[{"dst":"default","nexthops":[{"gateway":"10.0.0.1","dev":"eth0"},{"via":{"family":"inet6","host":"fe80::1"},"dev":"eth1"}],"metric":5},
             {"type":"blackhole","dst":"10.9.0.0/16"},{"dst":"10.0.0.0/24","dev":"eth0","prefsrc":"10.0.0.2","protocol":"kernel"}]"#;
-        let none = Output { exit: Some(2), stderr: b"RTNETLINK answers: Operation not supported".to_vec(), ..answer("") };
+        let none = Output {
+            exit: Some(2),
+            stderr: b"RTNETLINK answers: Operation not supported".to_vec(),
+            ..answer("")
+        };
         let fake = Fake::default().with("ip -j route", answer(raw)).with("ip -j -6 route", none);
         let lines: Vec<String> = block_on(get_routing_table(&fake)).unwrap().iter().map(Row::line).collect();
         assert_eq!(

@@ -146,9 +146,7 @@ pub async fn get_listening_ports(
         protocol.is_none_or(|protocol| l.protocol == protocol) && port.is_none_or(|port| l.port == port)
     };
     let mut listeners: Vec<Listener> = told.text.lines().filter_map(listener).filter(wanted).collect();
-    listeners.sort_by(|a, b| {
-        (a.port, a.protocol, &a.address).cmp(&(b.port, b.protocol, &b.address))
-    });
+    listeners.sort_by(|a, b| (a.port, a.protocol, &a.address).cmp(&(b.port, b.protocol, &b.address)));
     Ok(Listeners { listeners, truncated: told.truncated })
 }
 
@@ -292,7 +290,8 @@ fn transport(protocol: Protocol) -> &'static str {
 impl Row for Listener {
     fn line(&self) -> String {
         let who = self.unit.clone().unwrap_or_else(|| format!("uid {}", self.uid));
-        let waiting = if self.waiting > 0 { format!(", {} not taken up", self.waiting) } else { String::new() };
+        let waiting =
+            if self.waiting > 0 { format!(", {} not taken up", self.waiting) } else { String::new() };
         format!("{} {} port {} {who}{waiting}", transport(self.protocol), self.address, self.port)
     }
 }
@@ -383,8 +382,12 @@ mod tests {
             tcp LISTEN 0 1 *:80 *:* cgroup:unreachable:1\ntcp LISTEN x 1 *:81 *:*\ntcp LISTEN 0 1 *:99999 *:*\nunix x\n\n\
             tcp ESTAB 0 0 10.0.0.1:22 10.0.0.2:5\u{1b}[31m\n";
         let fake = Fake::default().with("ss", answer(raw));
-        let lines: Vec<String> =
-            block_on(get_listening_ports(&fake, None, None)).unwrap().listeners.iter().map(Row::line).collect();
+        let lines: Vec<String> = block_on(get_listening_ports(&fake, None, None))
+            .unwrap()
+            .listeners
+            .iter()
+            .map(Row::line)
+            .collect();
         assert_eq!(
             lines,
             [
@@ -395,7 +398,10 @@ mod tests {
         );
         let open = block_on(get_active_connections(&fake, ConnectionQuery::default())).unwrap();
         assert_eq!(open.connections[0].line(), "tcp established 10.0.0.1 port 22 <-> 10.0.0.2 port 5");
-        let none = block_on(get_active_connections(&Fake::default().with("ss", answer("")), ConnectionQuery::default()));
+        let none = block_on(get_active_connections(
+            &Fake::default().with("ss", answer("")),
+            ConnectionQuery::default(),
+        ));
         assert_eq!(none.unwrap().head(), "0 of 0 connections");
     }
 }

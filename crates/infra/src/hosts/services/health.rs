@@ -36,7 +36,10 @@ pub struct ServiceHealth {
 pub const MAX_CHECKED: usize = 25;
 
 /// Asks whether services are well, all at the same time; those that are not come first.
-pub async fn check_service_health(reader: &dyn Reader, units: &[Unit]) -> Result<Vec<ServiceHealth>, Failure> {
+pub async fn check_service_health(
+    reader: &dyn Reader,
+    units: &[Unit],
+) -> Result<Vec<ServiceHealth>, Failure> {
     if !(1..=MAX_CHECKED).contains(&units.len()) {
         let value = units.len().to_string();
         return Err(Failure::BadOperand { what: "services", value, cause: "name 1 to 25" });
@@ -171,7 +174,8 @@ mod tests {
 
     #[test]
     fn of_several_services_the_ill_ones_come_first() {
-        let stopped = "Id=b.service\nLoadState=loaded\nActiveState=failed\nResult=exit-code\nExecMainStatus=3";
+        let stopped =
+            "Id=b.service\nLoadState=loaded\nActiveState=failed\nResult=exit-code\nExecMainStatus=3";
         let fake = Fake::default()
             .with("systemctl show", answer(&sample("show-unbound.txt")))
             .with("systemctl show --no-pager", answer(&sample("show-unbound.txt")))

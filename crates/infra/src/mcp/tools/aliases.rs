@@ -32,7 +32,9 @@ mod tests {
     #[test]
     fn nothing_that_approves_has_an_old_name() {
         let tools = Toolbox::new();
-        for name in ["approve_command", "approve_remote_execution", "execute_remote_execution", "reload_plugins"] {
+        for name in
+            ["approve_command", "approve_remote_execution", "execute_remote_execution", "reload_plugins"]
+        {
             assert!(tools.get(name).is_none(), "{name}");
         }
     }

@@ -59,7 +59,13 @@ async fn list_containers(
     let beside = Runtimes { runtimes: found.runtimes, errors: found.errors };
     let told = Told { rows: found.containers, truncated: found.truncated, beside, head };
     let fields = a.fields.unwrap_or_default();
-    list(&call, host, "list_containers", told, &Show { limit: a.limit, fields: &fields, order: Order::FromStart })
+    list(
+        &call,
+        host,
+        "list_containers",
+        told,
+        &Show { limit: a.limit, fields: &fields, order: Order::FromStart },
+    )
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -108,5 +114,11 @@ async fn get_container_logs(
         redactions: found.redactions,
     };
     let told = Told { rows: found.lines, truncated: found.truncated, beside, head };
-    list(&call, host, "get_container_logs", told, &Show { limit: Some(500), fields: &[], order: Order::FromEnd })
+    list(
+        &call,
+        host,
+        "get_container_logs",
+        told,
+        &Show { limit: Some(500), fields: &[], order: Order::FromEnd },
+    )
 }

@@ -9,17 +9,15 @@ use crate::mcp::toolbox::{Call, LOOK, Reply, Tool, ToolError, tool};
 use super::{FromHost, host, shape};
 
 pub(super) fn tools() -> Vec<Tool> {
-    vec![
-        tool(
-            "diagnose_system",
-            "Diagnose a host",
-            LOOK,
-            "Checks a host at once and returns what is wrong, ranked by severity, each with its evidence and, where there is one, the \
+    vec![tool(
+        "diagnose_system",
+        "Diagnose a host",
+        LOOK,
+        "Checks a host at once and returns what is wrong, ranked by severity, each with its evidence and, where there is one, the \
              recovery action that fits. Start here. Checks: disk, memory, services, containers, dns, network, load, logs; all when none \
              is named.",
-            diagnose_system,
-        ),
-    ]
+        diagnose_system,
+    )]
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

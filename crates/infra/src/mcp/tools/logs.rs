@@ -223,11 +223,8 @@ async fn search_logs(
     let host = host(&call, &a.host)?;
     let found = hosts::search_logs(&call.app.reader(host, &call.caller), &query).await?;
     let head = found.head();
-    let cleaning = Cleaning {
-        removed_controls: found.removed_controls,
-        redactions: found.redactions,
-        note: found.note,
-    };
+    let cleaning =
+        Cleaning { removed_controls: found.removed_controls, redactions: found.redactions, note: found.note };
     let beside = Found { by_unit: found.by_unit, cleaning };
     let told = Told { rows: found.matches, truncated: found.truncated, beside, head };
     list(&call, host, "search_logs", told, &Show { limit: a.limit, fields: &[], order: Order::FromStart })

@@ -72,7 +72,13 @@ async fn get_network_interfaces(
     let head = format!("{} interfaces", rows.len());
     let told = Told { rows, truncated: false, beside: Nothing {}, head };
     let fields = a.fields.unwrap_or_default();
-    list(&call, host, "get_network_interfaces", told, &Show { limit: None, fields: &fields, order: Order::FromStart })
+    list(
+        &call,
+        host,
+        "get_network_interfaces",
+        told,
+        &Show { limit: None, fields: &fields, order: Order::FromStart },
+    )
 }
 
 async fn get_routing_table(
@@ -82,10 +88,17 @@ async fn get_routing_table(
     let host = host(&call, &a.host)?;
     let rows = hosts::get_routing_table(&call.app.reader(host, &call.caller)).await?;
     let default = rows.iter().any(|r| r.destination == "default");
-    let head = format!("{} routes{}", rows.len(), if default { "" } else { ", none of them a default route" });
+    let head =
+        format!("{} routes{}", rows.len(), if default { "" } else { ", none of them a default route" });
     let told = Told { rows, truncated: false, beside: Nothing {}, head };
     let fields = a.fields.unwrap_or_default();
-    list(&call, host, "get_routing_table", told, &Show { limit: None, fields: &fields, order: Order::FromStart })
+    list(
+        &call,
+        host,
+        "get_routing_table",
+        told,
+        &Show { limit: None, fields: &fields, order: Order::FromStart },
+    )
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -114,7 +127,13 @@ async fn get_listening_ports(
     let head = found.head();
     let told = Told { rows: found.listeners, truncated: found.truncated, beside: Nothing {}, head };
     let fields = a.fields.unwrap_or_default();
-    list(&call, host, "get_listening_ports", told, &Show { limit: a.limit, fields: &fields, order: Order::FromStart })
+    list(
+        &call,
+        host,
+        "get_listening_ports",
+        told,
+        &Show { limit: a.limit, fields: &fields, order: Order::FromStart },
+    )
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

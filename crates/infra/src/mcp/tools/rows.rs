@@ -116,7 +116,8 @@ pub(super) fn list<T: Row + JsonSchema, B: Serialize>(
     let limit = limit(show.limit)?;
     let known = known_fields::<T>();
     if let Some(wrong) = show.fields.iter().find(|f| !known.contains(f)) {
-        let cause = format!("fields: there is no {:?}; there are {}", hygiene::one_line(wrong, 40), known.join(", "));
+        let cause =
+            format!("fields: there is no {:?}; there are {}", hygiene::one_line(wrong, 40), known.join(", "));
         return Err(ToolError::new("bad_arguments", cause));
     }
     let total = told.rows.len();
@@ -161,7 +162,11 @@ fn rest(left: usize, next: Option<&str>) -> String {
 /// Names of the fields that a row may have.
 fn known_fields<T: JsonSchema>() -> Vec<String> {
     let schema = SchemaGenerator::default().into_root_schema_for::<T>();
-    schema.get("properties").and_then(Value::as_object).map(|p| p.keys().cloned().collect()).unwrap_or_default()
+    schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .map(|p| p.keys().cloned().collect())
+        .unwrap_or_default()
 }
 
 fn pages<T: Row>(rows: &[T], limit: usize, show: &Show<'_>) -> Result<Vec<Page>, ToolError> {
@@ -230,12 +235,10 @@ struct More {
 }
 
 async fn get_more(call: Call, a: GetMore) -> Result<Reply<More>, ToolError> {
-    let found = call.app.pages().find(&call.caller, &a.handle).ok_or_else(|| {
-        ToolError {
-            code: "unknown_page".to_owned(),
-            message: "there is no such page, or it is older than 10 minutes: call the tool again".to_owned(),
-            details: json!(null),
-        }
+    let found = call.app.pages().find(&call.caller, &a.handle).ok_or_else(|| ToolError {
+        code: "unknown_page".to_owned(),
+        message: "there is no such page, or it is older than 10 minutes: call the tool again".to_owned(),
+        details: json!(null),
     })?;
     let mut text = found.page.text;
     if let Some(next) = &found.next {
@@ -245,8 +248,13 @@ async fn get_more(call: Call, a: GetMore) -> Result<Reply<More>, ToolError> {
         Value::Object(row) => Some(row),
         _ => None,
     });
-    let data =
-        More { host: found.host.clone(), untrusted: true, tool: found.tool, rows: rows.collect(), next: found.next };
+    let data = More {
+        host: found.host.clone(),
+        untrusted: true,
+        tool: found.tool,
+        rows: rows.collect(),
+        next: found.next,
+    };
     Ok(Reply { text: untrusted_named(&found.host, &text), data })
 }
 
@@ -285,7 +293,12 @@ mod tests {
         Told { rows, truncated: false, beside: Nothing {}, head: format!("{count} things") }
     }
 
-    fn page(app: &Arc<App>, caller: &str, told: Told<Thing, Nothing>, show: &Show<'_>) -> Result<(Value, String), ToolError> {
+    fn page(
+        app: &Arc<App>,
+        caller: &str,
+        told: Told<Thing, Nothing>,
+        show: &Show<'_>,
+    ) -> Result<(Value, String), ToolError> {
         let call = Call { app: Arc::clone(app), caller: caller.to_owned() };
         let host = app.host("web01").unwrap();
         list(&call, host, "list_things", told, show).map(|r| (serde_json::to_value(&r.data).unwrap(), r.text))
@@ -307,7 +320,9 @@ mod tests {
         assert!(text.contains("5 things\nt0 0\nt1 1\n3 more: get_more(handle="), "{text}");
         let second = more(&app, "a", &first["next"]).await;
         assert_eq!(second.structured["rows"][0]["name"], "t2");
-        assert!(second.text.starts_with("web01 (output of that machine") && second.text.contains("t2 2\nt3 3"));
+        assert!(
+            second.text.starts_with("web01 (output of that machine") && second.text.contains("t2 2\nt3 3")
+        );
         let third = more(&app, "a", &second.structured["next"]).await;
         assert_eq!(third.structured["rows"].as_array().unwrap().len(), 1);
         assert!(third.structured.get("next").is_none());
@@ -366,9 +381,8 @@ mod tests {
     #[test]
     fn output_hostile_04_the_mark_of_a_hosts_text_is_new_each_time() {
         let (_dir, app) = app();
-        let told = |name: &str| {
-            Told { rows: vec![Thing { name: name.to_owned(), size_bytes: 0 }], ..things(0) }
-        };
+        let told =
+            |name: &str| Told { rows: vec![Thing { name: name.to_owned(), size_bytes: 0 }], ..things(0) };
         let fence = |text: &str| text.lines().nth(1).unwrap().trim_start_matches("<<<untrusted ").to_owned();
         let (_, first) = page(&app, "a", told("x"), &SHOW).unwrap();
         let mark = fence(&first);

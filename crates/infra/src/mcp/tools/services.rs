@@ -136,5 +136,11 @@ async fn check_service_health(
     let ill = rows.iter().filter(|h| !h.healthy).count();
     let head = format!("{} of {} services are healthy", rows.len() - ill, rows.len());
     let told = Told { rows, truncated: false, beside: AllHealthy { all_healthy: ill == 0 }, head };
-    list(&call, host, "check_service_health", told, &Show { limit: None, fields: &[], order: Order::FromStart })
+    list(
+        &call,
+        host,
+        "check_service_health",
+        told,
+        &Show { limit: None, fields: &[], order: Order::FromStart },
+    )
 }

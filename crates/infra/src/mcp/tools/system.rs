@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hosts::{
-    self, BlockDevice, CpuInfo, DiskUsage, MemoryInfo, Package, PackageFacts, PackageShow, Process, ProcessCounts,
-    ProcessOrder, ProcessQuery, SystemInfo,
+    self, BlockDevice, CpuInfo, DiskUsage, MemoryInfo, Package, PackageFacts, PackageShow, Process,
+    ProcessCounts, ProcessOrder, ProcessQuery, SystemInfo,
 };
 use crate::mcp::toolbox::{Call, LOOK, Reply, Tool, ToolError, tool};
 
@@ -21,7 +21,13 @@ pub(super) fn tools() -> Vec<Tool> {
             "Operating system, kernel, uptime, load, processors.",
             get_system_info,
         ),
-        tool("get_cpu_info", "Processors", LOOK, "Processor model, cores, caches, load, flaws.", get_cpu_info),
+        tool(
+            "get_cpu_info",
+            "Processors",
+            LOOK,
+            "Processor model, cores, caches, load, flaws.",
+            get_cpu_info,
+        ),
         tool("get_memory_info", "Memory", LOOK, "Memory and swap.", get_memory_info),
         tool(
             "get_disk_usage",
