@@ -105,7 +105,7 @@ fn answer(schema: &Map<String, Value>) -> String {
     let rows = schema.get("properties").and_then(|p| p.get("rows")).and_then(|r| r.get("items"));
     let fields = rows.and_then(Value::as_object).map(|row| properties(row).collect::<Vec<_>>().join(", "));
     let member = |name: &str| match (&fields, name) {
-        (Some(fields), "rows") => format!("rows of {fields}"),
+        (Some(fields), "rows") if !fields.is_empty() => format!("rows of {fields}"),
         _ => name.to_owned(),
     };
     let always = |name: &&str| !matches!(*name, "host" | "untrusted");

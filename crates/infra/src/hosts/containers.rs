@@ -23,6 +23,7 @@ const LINE_CHARS: usize = 2000;
 /// What runs containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = crate::hosts::words_alone)]
 pub enum Runtime {
     /// Podman.
     Podman,
@@ -228,6 +229,7 @@ pub struct ContainerLogQuery {
 /// Where a line was written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = crate::hosts::words_alone)]
 pub enum Stream {
     /// Standard output.
     Stdout,

@@ -62,6 +62,7 @@ impl FromStr for Target {
 /// What to try.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = crate::hosts::words_alone)]
 pub enum ProbeKind {
     /// ICMP echo, to any address.
     #[default]
@@ -79,6 +80,7 @@ pub enum ProbeKind {
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = crate::hosts::words_alone)]
 pub enum Outcome {
     /// It was reached.
     Ok,
@@ -103,7 +105,7 @@ pub struct Probe {
     /// The same in words; of `not_permitted`, what to do instead.
     pub detail: String,
     /// Addresses of the name.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
     /// Pings that were sent.
     #[serde(skip_serializing_if = "Option::is_none")]

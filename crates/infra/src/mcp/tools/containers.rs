@@ -45,7 +45,7 @@ struct ListContainers {
 struct Runtimes {
     runtimes: Vec<Runtime>,
     /// Why one did not.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     errors: Vec<String>,
 }
 
