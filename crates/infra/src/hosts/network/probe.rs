@@ -158,7 +158,7 @@ pub async fn test_connectivity(
 
 fn refuse(probe: &mut Probe, detail: &str) {
     probe.outcome = Outcome::NotPermitted;
-    probe.detail = detail.to_owned();
+    detail.clone_into(&mut probe.detail);
 }
 
 fn needed(port: Option<u16>) -> Result<u16, Failure> {
@@ -192,7 +192,9 @@ async fn ping(asker: &Asker<'_>, probe: &mut Probe, count: u8) -> Result<(), Fai
     if received == 0 {
         // Such as `Destination Host Unreachable`.
         let reason = told.text.lines().find(|l| l.starts_with("From "));
-        reason.iter().for_each(|r| probe.detail.push_str(&format!("; {}", one_line(r, 160))));
+        if let Some(reason) = reason {
+            probe.detail.push_str(&format!("; {}", one_line(reason, 160)));
+        }
     }
     Ok(())
 }
@@ -214,9 +216,9 @@ async fn dns(asker: &Asker<'_>, probe: &mut Probe) -> Result<(), Failure> {
         }
     }
     if probe.addresses.is_empty() {
-        probe.detail =
-            "the name has no address, or no resolver answers: diagnose_system with checks=[dns] tells which"
-                .to_owned();
+        probe.detail.push_str(
+            "the name has no address, or no resolver answers: diagnose_system with checks=[dns] tells which",
+        );
     } else {
         probe.outcome = Outcome::Ok;
         probe.detail = probe.addresses.join(", ");
