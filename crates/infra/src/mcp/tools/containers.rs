@@ -76,6 +76,7 @@ struct GetContainerLogs {
     /// Name or id.
     container: String,
     #[serde(default)]
+    #[schemars(with = "Runtime")]
     runtime: Option<Runtime>,
     /// 1 to 1000, else 100.
     #[serde(default, alias = "limit")]
