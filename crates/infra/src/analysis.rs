@@ -93,7 +93,7 @@ pub struct Analysis {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggested_plugin: Option<String>,
     /// What each part of a shell program would do; empty for a plain command.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
     /// Why a shell program has no parts here, or not all.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -32,10 +32,14 @@ fn setup(entries: &str) -> Setup {
 }
 
 fn setup_with(entries: &str, connect_seconds: u32) -> Setup {
+    setup_limited(entries, connect_seconds, 20)
+}
+
+fn setup_limited(entries: &str, connect_seconds: u32, command_seconds: u32) -> Setup {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("c.toml");
     let limits = format!(
-        "[limits]\nconnect_seconds = {connect_seconds}\ncommand_seconds = 20\noutput_bytes = 100000\n"
+        "[limits]\nconnect_seconds = {connect_seconds}\ncommand_seconds = {command_seconds}\noutput_bytes = 100000\n"
     );
     std::fs::write(&file, format!("known_hosts = \"known_hosts\"\n{limits}{entries}")).unwrap();
     let config = Config::load(Some(&file), &Environment::from([("HOME", "/nonexistent")])).unwrap();
@@ -153,12 +157,50 @@ async fn a_host_that_says_nothing_is_given_up() {
     assert!(matches!(setup.exec("hung", "uptime").await, Err(SshError::Unreachable { .. })));
 }
 
+/// Most memory that this process ever had, in KiB.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse().unwrap()
+}
+
+/// Waits until the forced command, which wrote its process id, has ended.
+async fn ended(sshd: &Sshd, mark: &str) {
+    let pid = std::fs::read_to_string(sshd.path(mark)).unwrap();
+    for _ in 0..200 {
+        if cmdline(&pid).is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{} still runs: {}", pid.trim(), cmdline(&pid));
+}
+
 #[tokio::test]
-async fn a_flood_is_cut_and_the_connection_stays_usable() {
-    let sshd = Sshd::start("case $SSH_ORIGINAL_COMMAND in flood) exec yes;; *) echo fine;; esac");
+async fn output_hostile_07_a_flood_is_cut_and_the_connection_stays_usable() {
+    let sshd = Sshd::start(
+        "case $SSH_ORIGINAL_COMMAND in flood) echo $$ > flood.pid; exec yes;; *) echo fine;; esac",
+    );
     let setup = setup(&sshd.host_entry("a", Some(&sshd.public("host")), "reader"));
+    let before = peak_memory();
+    // Output without an end is more than any number of bytes.
     let output = setup.exec("a", "flood").await.unwrap();
     assert!(output.truncated && output.stdout.len() == 100_000 && output.exit.is_none());
+    assert!(peak_memory() < before + (32 << 10), "memory stays flat: {} KiB", peak_memory() - before);
+    ended(&sshd, "flood.pid").await;
+    assert_eq!(setup.exec("a", "small").await.unwrap().stdout, b"fine\n");
+}
+
+#[tokio::test]
+async fn output_hostile_08_a_trickle_ends_at_the_deadline() {
+    let sshd = Sshd::start(
+        "case $SSH_ORIGINAL_COMMAND in trickle) echo $$ > trickle.pid; while :; do printf x; sleep 0.3; done;; *) echo fine;; esac",
+    );
+    let setup = setup_limited(&sshd.host_entry("a", Some(&sshd.public("host")), "reader"), 10, 2);
+    // Each byte is news, and none of them moves the deadline.
+    let ends = tokio::time::timeout(Duration::from_secs(15), setup.exec("a", "trickle")).await;
+    assert!(matches!(ends, Ok(Err(SshError::TimedOut { .. }))), "{ends:?}");
+    ended(&sshd, "trickle.pid").await;
     assert_eq!(setup.exec("a", "small").await.unwrap().stdout, b"fine\n");
 }
 

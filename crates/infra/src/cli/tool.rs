@@ -14,6 +14,9 @@ pub(super) enum ToolCommand {
         /// Print JSON with the schemas
         #[arg(long)]
         json: bool,
+        /// Print the tables of docs/TOOLS.md
+        #[arg(long, conflicts_with = "json")]
+        markdown: bool,
     },
     /// Call a tool
     Call {
@@ -31,7 +34,8 @@ pub(super) enum ToolCommand {
 impl ToolCommand {
     pub(super) fn run(&self, context: &Context) -> Done {
         match self {
-            Self::List { json } => list(*json),
+            Self::List { markdown: true, .. } => output::line(tables(&Toolbox::new()).trim_end()),
+            Self::List { json, .. } => list(*json),
             Self::Call { name, arguments, json } => call(context, name, arguments, *json),
         }
     }
@@ -50,6 +54,66 @@ fn list(json: bool) -> Done {
         output::line(&format!("{:<22} {}", tool.name, tool.title))?;
     }
     Ok(())
+}
+
+/// All of docs/TOOLS.md.
+fn tables(tools: &Toolbox) -> String {
+    let mut text = String::from(
+        "# The tools\n\n\
+        Made by `mcp-linux-infra tool list --markdown`; a test compares them. `mcp-linux-infra tool call NAME --arg k=v` calls one \
+        from the shell, with the same code as over MCP.\n\n\
+        * `host` is a name from `list_hosts`. Arguments with `?` may be left out.\n\
+        * Each answer has typed data (the columns on the right) and a text of a few lines. What a host said is cleaned, marked \
+        `untrusted`, and stands in the text between two lines with a random mark.\n\
+        * `limit` is the number of rows on a page, `fields` keeps only these fields of the rows. Where rows are left, `next` is a \
+        handle for `get_more`: it belongs to its caller, lasts 10 minutes, and of a handle of somebody else nothing can be told \
+        apart from one that does not exist. `truncated` says that rows are missing on all pages.\n\
+        * Nothing here approves anything.\n\n\
+        | tool | what for | arguments | answer | changes something |\n|---|---|---|---|---|\n",
+    );
+    for tool in tools.iter() {
+        let row = [
+            format!("`{}`", tool.name),
+            tool.description.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|"),
+            arguments(&tool.input),
+            answer(&tool.output),
+            if tool.hints.read_only { "no" } else { "yes" }.to_owned(),
+        ];
+        text.push_str(&format!("| {} |\n", row.join(" | ")));
+    }
+    text.push_str("\nOld names that still work when called: ");
+    let old: Vec<String> = Toolbox::old_names().map(|(old, new)| format!("`{old}` (`{new}`)")).collect();
+    text.push_str(&old.join(", "));
+    text.push_str(".\n");
+    text
+}
+
+fn arguments(schema: &Map<String, Value>) -> String {
+    let required = schema.get("required").and_then(Value::as_array);
+    let is_required = |name: &str| required.is_some_and(|r| r.iter().any(|n| n == name));
+    let mut names: Vec<(bool, String)> = properties(schema)
+        .map(|name| {
+            (!is_required(name), if is_required(name) { format!("`{name}`") } else { format!("`{name}`?") })
+        })
+        .collect();
+    // What must be there first.
+    names.sort_by_key(|(optional, _)| *optional);
+    names.into_iter().map(|(_, name)| name).collect::<Vec<_>>().join(", ")
+}
+
+fn answer(schema: &Map<String, Value>) -> String {
+    let rows = schema.get("properties").and_then(|p| p.get("rows")).and_then(|r| r.get("items"));
+    let fields = rows.and_then(Value::as_object).map(|row| properties(row).collect::<Vec<_>>().join(", "));
+    let member = |name: &str| match (&fields, name) {
+        (Some(fields), "rows") if !fields.is_empty() => format!("rows of {fields}"),
+        _ => name.to_owned(),
+    };
+    let always = |name: &&str| !matches!(*name, "host" | "untrusted");
+    properties(schema).filter(always).map(member).collect::<Vec<_>>().join("; ")
+}
+
+fn properties(schema: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    schema.get("properties").and_then(Value::as_object).into_iter().flat_map(|p| p.keys().map(String::as_str))
 }
 
 fn call(context: &Context, name: &str, arguments: &[String], json: bool) -> Done {
@@ -121,6 +185,16 @@ fn typed(schema: &Map<String, Value>, key: &str, value: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_document_is_what_the_program_prints() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/TOOLS.md");
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            tables(&Toolbox::new()),
+            "run: cargo run -p mcp-linux-infra -- tool list --markdown > docs/TOOLS.md"
+        );
+    }
 
     #[test]
     fn arguments_take_the_types_of_the_schema() {

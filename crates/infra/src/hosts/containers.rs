@@ -23,6 +23,7 @@ const LINE_CHARS: usize = 2000;
 /// What runs containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = crate::hosts::words_alone)]
 pub enum Runtime {
     /// Podman.
     Podman,
@@ -93,13 +94,13 @@ struct PodmanRow {
     #[serde(default)]
     exit_code: Option<i64>,
     #[serde(default)]
-    ports: Option<Vec<Port>>,
+    ports: Option<Vec<Published>>,
     #[serde(default)]
     created: Value,
 }
 
 #[derive(Deserialize)]
-struct Port {
+struct Published {
     #[serde(default)]
     host_ip: String,
     #[serde(default)]
@@ -163,7 +164,8 @@ async fn podman(asker: &Asker<'_>) -> Result<(Vec<Container>, bool), Failure> {
 
 async fn docker(asker: &Asker<'_>) -> Result<(Vec<Container>, bool), Failure> {
     let told = asker.journal(&["docker", "ps", "-a", "--no-trunc", "--format", "{{json .}}"]).await?;
-    let rows = told.values.into_iter().filter_map(|v| serde_json::from_value(v).ok()).map(of_docker);
+    let rows =
+        told.values.into_iter().filter_map(|v| serde_json::from_value(v).ok()).map(|row| of_docker(&row));
     Ok((rows.collect(), told.truncated))
 }
 
@@ -186,12 +188,12 @@ fn of_podman(row: PodmanRow) -> Container {
     }
 }
 
-fn port(port: &Port) -> String {
+fn port(port: &Published) -> String {
     let host = if port.host_ip.is_empty() { "*" } else { &port.host_ip };
     one_line(&format!("{host}:{}->{}/{}", port.host_port, port.container_port, port.protocol), 80)
 }
 
-fn of_docker(row: DockerRow) -> Container {
+fn of_docker(row: &DockerRow) -> Container {
     let ports = row.ports.split(", ").filter(|p| !p.is_empty());
     let state = row.state.to_lowercase();
     Container {
@@ -228,6 +230,7 @@ pub struct ContainerLogQuery {
 /// Where a line was written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = crate::hosts::words_alone)]
 pub enum Stream {
     /// Standard output.
     Stdout,

@@ -40,10 +40,10 @@ pub struct CpuInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hypervisor: Option<String>,
     /// Caches as lscpu writes them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub caches: Vec<String>,
     /// Known flaws that are not mitigated.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vulnerable_to: Vec<String>,
     /// Processes that run or wait for the disk, on average of 1, 5 and 15 minutes.
     pub load_average: [f64; 3],
@@ -51,7 +51,7 @@ pub struct CpuInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_percent_10s: Option<f64>,
     /// What could not be found out.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
 }
 

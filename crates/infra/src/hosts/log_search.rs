@@ -21,7 +21,7 @@ const LINE_CHARS: usize = 2000;
 /// Units in the counts.
 const SOURCES: usize = 20;
 /// How the wrapper's own records begin. Each names the line that it ran, so a search would find itself.
-const OWN_RECORD: &str = "[mcp-linux-infra@32473 id=";
+const OWN_RECORD: &str = "[mcp-linux-infra@32473 ";
 
 /// What to look for, and where.
 #[derive(Debug, Clone, Default)]
@@ -220,8 +220,8 @@ mod tests {
         "{\"MESSAGE\":\"bind again\\u001b[31m\",\"_SYSTEMD_UNIT\":\"a.service\",\"__REALTIME_TIMESTAMP\":\"3000000\"}\n",
     );
 
-    fn search(fake: &Fake, query: SearchQuery) -> Result<Matches, Failure> {
-        block_on(search_logs(fake, &query))
+    fn search(fake: &Fake, query: &SearchQuery) -> Result<Matches, Failure> {
+        block_on(search_logs(fake, query))
     }
 
     fn text(pattern: &str) -> SearchQuery {
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn the_newest_match_is_first_and_the_search_does_not_find_itself() {
         let fake = Fake::default().with("journalctl", answer(JOURNAL));
-        let found = search(&fake, text("bind")).unwrap();
+        let found = search(&fake, &text("bind")).unwrap();
         let lines: Vec<String> = found.matches.iter().map(Row::line).collect();
         assert_eq!(
             lines,
@@ -245,10 +245,10 @@ mod tests {
     #[test]
     fn a_text_is_no_expression() {
         let fake = Fake::default().with("journalctl", answer(""));
-        search(&fake, text("a.b (x) -y")).unwrap();
+        search(&fake, &text("a.b (x) -y")).unwrap();
         search(
             &fake,
-            SearchQuery {
+            &SearchQuery {
                 regex: true,
                 units: vec!["a".parse().unwrap(), "b".parse().unwrap()],
                 ..text("a.b")
@@ -267,18 +267,18 @@ mod tests {
             .with("grep -n -i -F -- -v /var/log/a", answer("3:first -v\n9:second: -v\n"))
             .with("zgrep -n -i -E -- x|y /var/log/a.gz", answer("1:x\n"));
         let path = |p: &str| Some(p.parse().unwrap());
-        let found = search(&fake, SearchQuery { path: path("/var/log/a"), ..text("-v") }).unwrap();
+        let found = search(&fake, &SearchQuery { path: path("/var/log/a"), ..text("-v") }).unwrap();
         assert_eq!(found.matches.iter().map(Row::line).collect::<Vec<_>>(), ["9: second: -v", "3: first -v"]);
         let packed = SearchQuery { regex: true, path: path("/var/log/a.gz"), ..text("x|y") };
-        assert_eq!(search(&fake, packed).unwrap().matches.len(), 1);
+        assert_eq!(search(&fake, &packed).unwrap().matches.len(), 1);
         let none = Fake::default().with("grep", Output { exit: Some(1), ..answer("") });
         assert!(
-            search(&none, SearchQuery { path: path("/var/log/a"), ..text("x") }).unwrap().matches.is_empty()
+            search(&none, &SearchQuery { path: path("/var/log/a"), ..text("x") }).unwrap().matches.is_empty()
         );
         let gone = Output { exit: Some(2), stderr: b"grep: /var/log/a: No such file".to_vec(), ..answer("") };
         let failure = search(
             &Fake::default().with("grep", gone),
-            SearchQuery { path: path("/var/log/a"), ..text("x") },
+            &SearchQuery { path: path("/var/log/a"), ..text("x") },
         );
         assert_eq!(failure.unwrap_err().code(), "command_failed", "no file is not no match");
     }
@@ -289,7 +289,7 @@ mod tests {
         let unit =
             SearchQuery { path: Some("/x".parse().unwrap()), units: vec!["a".parse().unwrap()], ..text("x") };
         for query in [text(""), text("a\nb"), text(&"x".repeat(201)), unit] {
-            assert_eq!(search(&fake, query).unwrap_err().code(), "bad_arguments");
+            assert_eq!(search(&fake, &query).unwrap_err().code(), "bad_arguments");
         }
         assert!(fake.asked().is_empty());
     }

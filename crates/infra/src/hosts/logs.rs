@@ -125,7 +125,12 @@ pub(super) async fn all(asker: &Asker<'_>, query: &LogQuery) -> Result<Logs, Fai
     }
     // 1: nothing matches.
     let told = asker.journal_or(&argv, if query.grep.is_some() { &[1] } else { &[] }).await?;
-    let lines: Vec<LogLine> = told.values.iter().map(line).collect();
+    let mut records = told.values;
+    if query.grep.is_some() {
+        // With a pattern and a number, journalctl gives the newest first.
+        records.sort_by_key(micros);
+    }
+    let lines: Vec<LogLine> = records.iter().map(line).collect();
     let counts = asker.counts();
     Ok(Logs {
         lines,
@@ -150,9 +155,12 @@ fn keep_newest(lines: &mut Vec<LogLine>) -> bool {
     dropped > 0
 }
 
+fn micros(record: &Value) -> Option<u64> {
+    record.get("__REALTIME_TIMESTAMP")?.as_str()?.parse().ok()
+}
+
 fn line(record: &Value) -> LogLine {
     let text = |key: &str| record.get(key).and_then(Value::as_str);
-    let micros = text("__REALTIME_TIMESTAMP").and_then(|t| t.parse::<u64>().ok());
     // Of systemd's own lines, UNIT says which unit they are about.
     let unit = match (text("UNIT"), text("_SYSTEMD_UNIT")) {
         (Some(about), _) => about,
@@ -168,7 +176,7 @@ fn line(record: &Value) -> LogLine {
         _ => "(no message, or one over 4 KiB)".to_owned(),
     };
     LogLine {
-        time: micros.map(|t| utc(t / 1_000_000)).unwrap_or_default(),
+        time: micros(record).map(|t| utc(t / 1_000_000)).unwrap_or_default(),
         unit: one_line(unit, 120),
         priority: text("PRIORITY").and_then(Priority::of_number),
         message,
@@ -279,6 +287,11 @@ mod tests {
 
     #[test]
     fn a_boot_a_pattern_and_an_end_are_asked_for() {
+        let newest_first = "{\"MESSAGE\":\"b\",\"__REALTIME_TIMESTAMP\":\"2\"}\n{\"MESSAGE\":\"a\",\"__REALTIME_TIMESTAMP\":\"1\"}\n";
+        let fake = Fake::default().with("journalctl", answer(newest_first));
+        let pattern = LogQuery { grep: Some("x".into()), ..LogQuery::default() };
+        let logs = block_on(get_journal_logs(&fake, &pattern)).unwrap();
+        assert_eq!((logs.lines[0].message.as_str(), logs.lines[1].message.as_str()), ("a", "b"));
         let nothing = Output { exit: Some(1), ..answer("") };
         let fake = Fake::default().with("journalctl", nothing.clone());
         let query = LogQuery {

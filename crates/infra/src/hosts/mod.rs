@@ -66,6 +66,21 @@ pub use services::{
 };
 pub use system::{SystemInfo, get_system_info};
 
+/// Leaves an enum's words alone in its schema: they speak for themselves, and every description costs the model
+/// tokens.
+fn words_alone(schema: &mut schemars::Schema) {
+    let words: Option<Vec<serde_json::Value>> = schema
+        .get("oneOf")
+        .and_then(serde_json::Value::as_array)
+        .and_then(|ways| ways.iter().map(|way| way.get("const").cloned()).collect());
+    if let Some(words) = words {
+        schema.remove("oneOf");
+        schema.remove("description");
+        schema.insert("enum".to_owned(), words.into());
+        schema.insert("type".to_owned(), "string".into());
+    }
+}
+
 /// One of many things of a kind.
 pub trait Row: Serialize {
     /// It in one line.

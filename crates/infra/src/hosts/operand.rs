@@ -215,6 +215,7 @@ impl FromStr for ContainerName {
 /// Importance of a log line, as syslog names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = crate::hosts::words_alone)]
 pub enum Priority {
     /// 0
     Emerg,

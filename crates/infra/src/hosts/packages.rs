@@ -17,6 +17,7 @@ const MAX_NAMES: usize = 50;
 /// Which packages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = crate::hosts::words_alone)]
 pub enum PackageShow {
     /// Those with a pending update.
     #[default]
@@ -58,7 +59,7 @@ pub struct PackageFacts {
     /// Whether the host has to restart.
     pub restart: Restart,
     /// What could not be found out.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 

@@ -107,10 +107,10 @@ impl Pages {
         }
         let bytes = pages.iter().map(Page::bytes).sum();
         let id = random_id()?;
-        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.expire(now);
-        let number = shelf.next_number;
-        shelf.next_number += 1;
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.expire(now);
+        let number = kept.next_number;
+        kept.next_number += 1;
         let answer = Answer {
             caller: caller.to_owned(),
             host: host.to_owned(),
@@ -120,17 +120,17 @@ impl Pages {
             since: now,
             number,
         };
-        shelf.answers.insert(id.clone(), answer);
-        shelf.make_room(caller);
+        kept.answers.insert(id.clone(), answer);
+        kept.make_room(caller);
         Some(Kept { handle: format!("{id}-0"), truncated: fitting < all })
     }
 
     fn find_at(&self, caller: &str, handle: &str, now: Instant) -> Option<Found> {
         let (id, number) = handle.split_once('-')?;
         let number: usize = number.parse().ok()?;
-        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.expire(now);
-        let answer = shelf.answers.get(id).filter(|a| a.caller == caller)?;
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.expire(now);
+        let answer = kept.answers.get(id).filter(|a| a.caller == caller)?;
         let page = answer.pages.get(number)?.clone();
         let next = (number + 1 < answer.pages.len()).then(|| format!("{id}-{}", number + 1));
         Some(Found { page, host: answer.host.clone(), tool: answer.tool.clone(), next })

@@ -19,6 +19,7 @@ const WORDS: usize = 10;
 /// What comes first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = crate::hosts::words_alone)]
 pub enum ProcessOrder {
     /// Who uses most processor time.
     #[default]
@@ -30,6 +31,7 @@ pub enum ProcessOrder {
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = crate::hosts::words_alone)]
 pub enum ProcessState {
     /// Runs, or waits for a processor.
     Running,

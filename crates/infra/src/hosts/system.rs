@@ -32,7 +32,7 @@ pub struct SystemInfo {
     /// Processes that run or wait for the disk, on average of 1, 5 and 15 minutes.
     pub load_average: [f64; 3],
     /// What could not be found out, with the cause.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
 }
 

@@ -181,6 +181,11 @@ impl Toolbox {
         self.0.iter()
     }
 
+    /// Names that are not listed and still lead to a tool, each with that tool's.
+    pub fn old_names() -> impl Iterator<Item = (&'static str, &'static str)> {
+        tools::aliases::OLD.iter().copied()
+    }
+
     /// A tool by its name, or by an old one that is not listed.
     pub fn get(&self, name: &str) -> Option<&Tool> {
         let name = tools::aliases::current(name);

@@ -113,7 +113,7 @@ pub struct Suggestion {
     /// Name in the action catalogue.
     pub action: String,
     /// Its parameters.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, String>,
 }
 
@@ -129,7 +129,7 @@ pub struct Finding {
     /// What is wrong with it.
     pub what: String,
     /// A few lines of the host that show it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
     /// What to propose.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,6 @@
-//! Rows of tests/corpus/protocol.jsonl, class `output_hostile`, that concern text, by their id; the limits of a
-//! channel (07, 08, 15) are tested where the channel is.
+//! Rows of tests/corpus/protocol.jsonl, class `output_hostile`, that concern text, by their id. The limits of a channel
+//! (07, 08) are tested in `tests/ssh.rs`, a missing exit status (15) in `ask.rs`, the mark of an answer (04) in
+//! `mcp/tools/rows.rs`.
 
 use super::*;
 

@@ -27,14 +27,14 @@ pub struct DnsConfig {
     /// Whether systemd-resolved stands between.
     pub stub: bool,
     /// What systemd-resolved asks; empty where it does not run.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<ResolverLink>,
     /// Where names are looked for, in this order: `files`, `dns`, `resolve`…
     pub lookup_order: Vec<String>,
     /// The hosts file, at most 50 lines of it.
     pub hosts_file: Vec<HostsEntry>,
     /// What could not be found out.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
 }
 

@@ -51,8 +51,8 @@ struct Link {
     flags: Vec<String>,
     #[serde(default)]
     operstate: String,
-    #[serde(default)]
-    link_type: String,
+    #[serde(default, rename = "link_type")]
+    kind: String,
     #[serde(default)]
     mtu: u64,
     #[serde(default)]
@@ -103,7 +103,7 @@ fn row(link: Link) -> Interface {
     Interface {
         name: one_line(&link.ifname, 40),
         state: one_line(&link.operstate.to_lowercase(), 20),
-        kind: one_line(&link.link_type, 20),
+        kind: one_line(&link.kind, 20),
         mtu_bytes: link.mtu,
         mac: link.address.map(|a| one_line(&a, 60)),
         addresses: addresses

@@ -62,6 +62,7 @@ impl FromStr for Target {
 /// What to try.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = crate::hosts::words_alone)]
 pub enum ProbeKind {
     /// ICMP echo, to any address.
     #[default]
@@ -79,6 +80,7 @@ pub enum ProbeKind {
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = crate::hosts::words_alone)]
 pub enum Outcome {
     /// It was reached.
     Ok,
@@ -103,7 +105,7 @@ pub struct Probe {
     /// The same in words; of `not_permitted`, what to do instead.
     pub detail: String,
     /// Addresses of the name.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
     /// Pings that were sent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,7 +158,7 @@ pub async fn test_connectivity(
 
 fn refuse(probe: &mut Probe, detail: &str) {
     probe.outcome = Outcome::NotPermitted;
-    probe.detail = detail.to_owned();
+    detail.clone_into(&mut probe.detail);
 }
 
 fn needed(port: Option<u16>) -> Result<u16, Failure> {
@@ -190,7 +192,9 @@ async fn ping(asker: &Asker<'_>, probe: &mut Probe, count: u8) -> Result<(), Fai
     if received == 0 {
         // Such as `Destination Host Unreachable`.
         let reason = told.text.lines().find(|l| l.starts_with("From "));
-        reason.iter().for_each(|r| probe.detail.push_str(&format!("; {}", one_line(r, 160))));
+        if let Some(reason) = reason {
+            probe.detail.push_str(&format!("; {}", one_line(reason, 160)));
+        }
     }
     Ok(())
 }
@@ -212,9 +216,9 @@ async fn dns(asker: &Asker<'_>, probe: &mut Probe) -> Result<(), Failure> {
         }
     }
     if probe.addresses.is_empty() {
-        probe.detail =
-            "the name has no address, or no resolver answers: diagnose_system with checks=[dns] tells which"
-                .to_owned();
+        probe.detail.push_str(
+            "the name has no address, or no resolver answers: diagnose_system with checks=[dns] tells which",
+        );
     } else {
         probe.outcome = Outcome::Ok;
         probe.detail = probe.addresses.join(", ");

@@ -17,6 +17,7 @@ const PEERS: usize = 10;
 /// Transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = crate::hosts::words_alone)]
 pub enum Protocol {
     /// TCP.
     Tcp,
@@ -27,6 +28,7 @@ pub enum Protocol {
 /// State of a connection, as ss names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = crate::hosts::words_alone)]
 pub enum SocketState {
     /// Open.
     Established,

@@ -28,7 +28,7 @@ pub struct ServiceHealth {
     /// Why it is not well; empty when it is.
     pub reasons: Vec<String>,
     /// What is worth knowing and speaks for neither.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 

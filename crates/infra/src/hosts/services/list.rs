@@ -16,6 +16,7 @@ pub const DEFAULT_SERVICES: u16 = 50;
 /// Which services.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = crate::hosts::words_alone)]
 pub enum ServiceState {
     /// Those that failed.
     Failed,

@@ -57,7 +57,7 @@ pub struct ServiceStatus {
     /// Whether a condition of the unit kept it from starting.
     pub condition_failed: bool,
     /// Sockets and timers that start it when needed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggered_by: Vec<String>,
 }
 

@@ -3,7 +3,7 @@
 //! alias, and never will.
 
 /// The old name and the tool that does it.
-const OLD: &[(&str, &str)] = &[
+pub(in crate::mcp) const OLD: &[(&str, &str)] = &[
     ("get_service_logs", "fetch_logs"),
     ("list_pending_approvals", "list_pending_actions"),
     ("propose_remote_execution", "propose_pra_action"),

@@ -45,7 +45,7 @@ struct ListContainers {
 struct Runtimes {
     runtimes: Vec<Runtime>,
     /// Why one did not.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     errors: Vec<String>,
 }
 
@@ -76,6 +76,7 @@ struct GetContainerLogs {
     /// Name or id.
     container: String,
     #[serde(default)]
+    #[schemars(with = "Runtime")]
     runtime: Option<Runtime>,
     /// 1 to 1000, else 100.
     #[serde(default, alias = "limit")]
@@ -87,7 +88,7 @@ struct GetContainerLogs {
 
 /// Where the lines are from.
 #[derive(Debug, Serialize, JsonSchema)]
-struct From {
+struct Source {
     runtime: Runtime,
     /// Control and invisible characters removed.
     removed_controls: usize,
@@ -98,7 +99,7 @@ struct From {
 async fn get_container_logs(
     call: Call,
     a: GetContainerLogs,
-) -> Result<Reply<FromHost<Listing<ContainerLine, From>>>, ToolError> {
+) -> Result<Reply<FromHost<Listing<ContainerLine, Source>>>, ToolError> {
     let query = ContainerLogQuery {
         container: a.container.parse()?,
         runtime: a.runtime,
@@ -108,7 +109,7 @@ async fn get_container_logs(
     let host = host(&call, &a.host)?;
     let found = hosts::get_container_logs(&call.app.reader(host, &call.caller), &query).await?;
     let head = format!("{} lines", found.lines.len());
-    let beside = From {
+    let beside = Source {
         runtime: found.runtime,
         removed_controls: found.removed_controls,
         redactions: found.redactions,

@@ -94,6 +94,7 @@ struct FetchLogs {
     since: Option<String>,
     /// And more important ones.
     #[serde(default)]
+    #[schemars(with = "Priority")]
     priority: Option<Priority>,
 }
 
@@ -121,6 +122,7 @@ struct JournalLogs {
     #[serde(default, alias = "limit")]
     lines: Option<u16>,
     #[serde(default)]
+    #[schemars(with = "Priority")]
     priority: Option<Priority>,
     #[serde(default)]
     since: Option<String>,
@@ -242,6 +244,7 @@ struct AnalyzeErrors {
     since: Option<String>,
     /// Else err.
     #[serde(default)]
+    #[schemars(with = "Priority")]
     priority: Option<Priority>,
     #[serde(default)]
     limit: Option<u16>,

@@ -107,6 +107,7 @@ struct Listening {
     /// Host name.
     host: String,
     #[serde(default)]
+    #[schemars(with = "Protocol")]
     protocol: Option<Protocol>,
     #[serde(default)]
     port: Option<u16>,
@@ -142,6 +143,7 @@ struct Active {
     /// Host name.
     host: String,
     #[serde(default)]
+    #[schemars(with = "SocketState")]
     state: Option<SocketState>,
     /// Here or there.
     #[serde(default)]
