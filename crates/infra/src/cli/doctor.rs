@@ -1,16 +1,19 @@
 //! `doctor`
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use clap::Args;
 use futures::StreamExt;
 use serde_json::json;
 
-use super::{Context, Done, Ended, output};
+use super::{Context, Done, Ended, diagnose, output};
 use crate::config::Host;
 use crate::doctor::{self, Check};
 
-/// Checks this server, its policy and its audit chain, then each host: reached, host key, both accounts, versions, policy digest, clock.
+/// Checks this server, its policy and its audit chain, then each host: the way there, its key, both accounts and their forced commands,
+/// versions, policy, actions, clock, sandbox, groups, approvers, room for logs, sudo rule and verifier
 ///
-/// Exit 0 when all is well, 1 when a check failed. Hosts are only looked at.
+/// Each failed check has its cause and what mends it. Exit 0 when all is well, 1 when a check failed. Hosts are only looked at.
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
     /// Names of hosts; all when none is given
@@ -31,9 +34,14 @@ impl Doctor {
         let mut all = vec![("server".to_owned(), doctor::server(&app))];
         self.show(&all[0])?;
         Context::block_on(async {
-            let looked =
-                chosen.into_iter().map(|h| async { (h.name.to_string(), doctor::host(&app, h).await) });
-            let mut found = futures::stream::iter(looked).buffered(16);
+            let (progress, done, total) = (diagnose::progress(), AtomicUsize::new(0), chosen.len());
+            let looked = chosen.into_iter().map(|h| async {
+                let checks = doctor::host(&app, h).await;
+                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                progress.report(done, total, h.name.to_string());
+                (h.name.to_string(), checks)
+            });
+            let mut found = futures::stream::iter(looked).buffered(app.config().limits.fleet_concurrency);
             // As each is done, so that a long list shows where it is.
             while let Some(one) = found.next().await {
                 self.show(&one)?;
@@ -57,9 +65,9 @@ impl Doctor {
         output::line(name)?;
         for check in checks {
             let mark = if check.ok { "ok  " } else { "FAIL" };
-            output::line(&format!("  {mark} {:<10} {}", check.check, check.detail))?;
+            output::line(&format!("  {mark} {:<14} {}", check.check, check.detail))?;
             if let Some(mend) = &check.mend {
-                output::line(&format!("       {:<10} -> {mend}", ""))?;
+                output::line(&format!("       {:<14} -> {mend}", ""))?;
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Context, Done, Ended, output};
 use crate::app::App;
-use crate::config::Host;
+use crate::config::{Host, Selector};
 use crate::doctor;
 use crate::recovery::describe;
 
@@ -15,6 +15,8 @@ use crate::recovery::describe;
 pub(super) enum Hosts {
     /// List the hosts
     List {
+        /// Which: host names, group:NAME, tag:NAME, all; ',' or, '&' and, '!' not; all when left out
+        selector: Option<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -32,33 +34,44 @@ pub(super) enum Hosts {
 impl Hosts {
     pub(super) fn run(&self, context: &Context) -> Done {
         match self {
-            Self::List { json } => list(context, *json),
+            Self::List { selector, json } => list(context, selector.as_deref(), *json),
             Self::Check { hosts, json } => check(context, hosts, *json),
         }
     }
 }
 
-fn list(context: &Context, json: bool) -> Done {
+fn list(context: &Context, selector: Option<&str>, json: bool) -> Done {
     let config = context.config()?;
+    for warning in &config.warnings {
+        eprintln!("mcp-linux-infra: {warning}");
+    }
+    let chosen: Vec<&Host> = match selector {
+        Some(selector) => {
+            let selector: Selector = selector.parse().map_err(Ended::usage)?;
+            selector.select(&config.inventory).map_err(Ended::usage)?
+        }
+        None => config.inventory.iter().collect(),
+    };
     if json {
-        let rows: Vec<Value> = config
-            .inventory
+        let rows: Vec<Value> = chosen
             .iter()
-            .map(|h| json!({ "name": h.name, "address": h.address, "port": h.port, "tags": h.tags, "tenant": h.tenant, "pinned": h.host_key.is_some() }))
+            .map(|h| json!({ "name": h.name, "address": h.address, "port": h.port, "groups": h.groups, "tags": h.tags, "tenant": h.tenant, "pinned": h.host_key.is_some(), "source": h.source }))
             .collect();
-        return output::json(&json!({ "hosts": rows }));
+        return output::json(&json!({ "hosts": rows, "warnings": config.warnings }));
     }
     if let Some(notice) = config.empty_notice() {
         return output::line(notice);
     }
-    for host in config.inventory.iter() {
+    for host in chosen {
+        let groups = host.groups.iter().map(|g| format!("group:{g}"));
+        let tags = host.tags.iter().map(|t| format!("tag:{t}"));
         output::line(&format!(
             "{}  {}:{}  {}  {}",
             host.name,
             host.address,
             host.port,
             host.tenant,
-            host.tags.join(",")
+            groups.chain(tags).collect::<Vec<_>>().join(" ")
         ))?;
     }
     Ok(())
@@ -72,7 +85,11 @@ fn check(context: &Context, names: &[String], json: bool) -> Done {
         names.iter().map(|n| app.host(n)).collect::<Result<_, _>>().map_err(Ended::usage)?
     };
     let rows: Vec<(bool, Value)> = Context::block_on(async {
-        Ok(futures::stream::iter(chosen).map(|host| check_one(&app, host)).buffered(16).collect().await)
+        Ok(futures::stream::iter(chosen)
+            .map(|host| check_one(&app, host))
+            .buffered(app.config().limits.fleet_concurrency)
+            .collect()
+            .await)
     })?;
     for (ok, row) in &rows {
         if json {
@@ -95,7 +112,7 @@ async fn check_one(app: &App, host: &Host) -> (bool, Value) {
         Err(e) => (false, json!({ "host": name, "ok": false, "code": e.code(), "detail": e.to_string() })),
         Ok(facts) => {
             let now = crate::store::now_ms() / 1000;
-            let wrong: Vec<String> = doctor::target(&facts, host, app.catalogue().digest(), now)
+            let wrong: Vec<String> = doctor::judge(&facts, host, &doctor::Here::of(app), now)
                 .into_iter()
                 .filter(|c| !c.ok)
                 .map(|c| format!("{}: {}", c.check, c.detail))

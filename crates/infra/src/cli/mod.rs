@@ -5,6 +5,7 @@
 mod approve;
 mod audit;
 mod demo;
+mod diagnose;
 mod docs;
 mod doctor;
 mod grant;
@@ -45,6 +46,7 @@ enum Command {
     /// The hosts of the inventory
     #[command(subcommand)]
     Hosts(hosts::Hosts),
+    Diagnose(diagnose::Diagnose),
     /// Whether the server and its hosts are fit for work, and what mends what is not
     Doctor(doctor::Doctor),
     /// The MCP tools, from the shell
@@ -156,6 +158,7 @@ fn run(cli: Cli) -> Done {
         Command::Demo(c) => c.run(),
         Command::DemoTarget(c) => c.run(),
         Command::Hosts(c) => c.run(&context),
+        Command::Diagnose(c) => c.run(&context),
         Command::Doctor(c) => c.run(&context),
         Command::Tool(c) => c.run(&context),
         Command::Policy(c) => c.run(&context),

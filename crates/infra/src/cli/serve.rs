@@ -13,6 +13,9 @@ pub(super) struct Serve {}
 pub(super) fn run(context: &Context) -> Done {
     let app = context.app()?;
     start_log(app.config())?;
+    for warning in &app.config().warnings {
+        tracing::warn!("inventory: {warning}");
+    }
     let runtime = runtime()?;
     let result = runtime.block_on(serve_stdio(app));
     // A thread that still reads stdin must not keep the process.

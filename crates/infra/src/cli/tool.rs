@@ -118,14 +118,27 @@ fn properties(schema: &Map<String, Value>) -> impl Iterator<Item = &str> {
 
 fn call(context: &Context, name: &str, arguments: &[String], json: bool) -> Done {
     let tools = Toolbox::new();
-    let tool = tools
-        .get(name)
-        .ok_or_else(|| Ended::usage(format!("there is no tool {name:?}; `tool list` shows all")))?;
-    let arguments = parse(tool, arguments)?;
+    let tool = find(&tools, name)?;
+    answer(context, name, parse(tool, arguments)?, Progress::default(), json)
+}
+
+fn find<'a>(tools: &'a Toolbox, name: &str) -> Result<&'a Tool, Ended> {
+    tools.get(name).ok_or_else(|| Ended::usage(format!("there is no tool {name:?}; `tool list` shows all")))
+}
+
+/// Calls a tool and prints what it answers.
+pub(super) fn answer(
+    context: &Context,
+    name: &str,
+    arguments: Value,
+    progress: Progress,
+    json: bool,
+) -> Done {
+    let tools = Toolbox::new();
+    let tool = find(&tools, name)?;
     let app = context.app()?;
     let caller = app.config().caller.clone().unwrap_or_else(|| "command-line".to_owned());
-    let call = Call { app, caller, progress: Progress::default() };
-    let answer = Context::block_on(async { Ok(tool.call(call, arguments).await) })?;
+    let answer = Context::block_on(async { Ok(tool.call(Call { app, caller, progress }, arguments).await) })?;
     if json {
         output::json(&answer.structured)?;
     } else if !answer.error {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::inventory::{Host, HostName, Inventory};
+use super::sources::{self, Format, Stated};
 use super::{Config, ConfigError, Environment, GrantTimes, Limits};
 
 #[derive(Debug, Default, Deserialize)]
@@ -24,6 +25,22 @@ pub(super) struct ConfigFile {
     limits: LimitsFile,
     grant: GrantFile,
     hosts: Vec<HostFile>,
+    inventory: InventoryFile,
+}
+
+/// Hosts that other programs' files name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct InventoryFile {
+    ansible: Vec<PathBuf>,
+    ssh_config: Option<SshConfig>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "ssh_config must be true, false or the path of a file")]
+enum SshConfig {
+    Usual(bool),
+    File(PathBuf),
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,6 +76,8 @@ struct HostFile {
     host_key: Option<toml::Spanned<String>>,
     #[serde(default)]
     tags: Vec<String>,
+    #[serde(default)]
+    groups: Vec<String>,
     tenant: Option<String>,
     reader_key: Option<PathBuf>,
     runner_key: Option<PathBuf>,
@@ -75,6 +94,9 @@ struct LimitsFile {
     channels_per_host: usize,
     output_bytes: usize,
     concurrent_calls: usize,
+    fleet_concurrency: usize,
+    fleet_host_seconds: u64,
+    fleet_seconds: u64,
 }
 
 impl Default for LimitsFile {
@@ -86,6 +108,9 @@ impl Default for LimitsFile {
             channels_per_host: 8,
             output_bytes: 1 << 20,
             concurrent_calls: 64,
+            fleet_concurrency: 16,
+            fleet_host_seconds: 30,
+            fleet_seconds: 120,
         }
     }
 }
@@ -128,10 +153,27 @@ impl ConfigFile {
             Some(dir) => resolve(dir),
             None => default_state_dir(env)?,
         };
-        let mut hosts = Vec::with_capacity(self.hosts.len());
+        let mut stated = Vec::with_capacity(self.hosts.len());
         for host in self.hosts {
-            hosts.push(host.into_host(&self.defaults, &place, env)?);
+            let (address, port) = (host.address.is_some(), host.port.is_some());
+            stated.push(Stated { host: host.into_host(&self.defaults, &place, env)?, address, port });
         }
+        let template = Host {
+            name: HostName::parse("unnamed").map_err(|cause| ConfigError::new(place.name(), cause))?,
+            address: String::new(),
+            port: self.defaults.port,
+            host_key: None,
+            tags: Vec::new(),
+            groups: Vec::new(),
+            source: "config".to_owned(),
+            tenant: self.defaults.tenant,
+            reader_user: self.defaults.reader_user,
+            runner_user: self.defaults.runner_user,
+            reader_key: self.defaults.reader_key.map(resolve),
+            runner_key: self.defaults.runner_key.map(resolve),
+        };
+        let files = self.inventory.files(&place, env)?;
+        let (hosts, warnings) = sources::join(stated, &files, &template)?;
         let known_hosts = match self.known_hosts {
             Some(file) => vec![resolve(file)],
             None => env
@@ -142,18 +184,7 @@ impl ConfigFile {
                 .collect(),
         };
         Ok(Config {
-            inventory: Inventory::new(hosts, place.name())?.with_defaults(Host {
-                name: HostName::parse("unnamed").map_err(|cause| ConfigError::new(place.name(), cause))?,
-                address: String::new(),
-                port: self.defaults.port,
-                host_key: None,
-                tags: Vec::new(),
-                tenant: self.defaults.tenant,
-                reader_user: self.defaults.reader_user,
-                runner_user: self.defaults.runner_user,
-                reader_key: self.defaults.reader_key.map(resolve),
-                runner_key: self.defaults.runner_key.map(resolve),
-            }),
+            inventory: Inventory::new(hosts, place.name())?.with_defaults(template),
             state_dir,
             known_hosts,
             plugins_dir: folder(self.plugins_dir, "plugins.d", &place, env)?,
@@ -165,8 +196,34 @@ impl ConfigFile {
             toolsets: self.toolsets,
             limits,
             grant,
+            warnings,
             path,
         })
+    }
+}
+
+impl InventoryFile {
+    fn files(self, place: &Place, env: &Environment) -> Result<Vec<(Format, PathBuf)>, ConfigError> {
+        const MAX_FILES: usize = 64;
+        if self.ansible.len() > MAX_FILES {
+            return Err(ConfigError::new(
+                place.name(),
+                format!("inventory.ansible names more than {MAX_FILES} files"),
+            ));
+        }
+        let mut files: Vec<_> =
+            self.ansible.into_iter().map(|f| (Format::Ansible, place.resolve(f, env))).collect();
+        match self.ssh_config {
+            None | Some(SshConfig::Usual(false)) => {}
+            Some(SshConfig::Usual(true)) => {
+                let home = env.path("HOME").ok_or_else(|| {
+                    ConfigError::new("environment", "inventory.ssh_config = true, but $HOME is not set")
+                })?;
+                files.push((Format::SshConfig, home.join(".ssh/config")));
+            }
+            Some(SshConfig::File(file)) => files.push((Format::SshConfig, place.resolve(file, env))),
+        }
+        Ok(files)
     }
 }
 
@@ -246,11 +303,19 @@ impl HostFile {
             ),
         };
         let resolve = |p: PathBuf| place.resolve(p, env);
+        if let Some(group) = self.groups.iter().find(|g| !super::foreign::is_word(g)) {
+            return Err(ConfigError::new(
+                at(self.name.span().start),
+                format!("groups of {name}: {group:?}: letters, digits, '.', '_' and '-' only, at most 128"),
+            ));
+        }
         Ok(Host {
             address: self.address.unwrap_or_else(|| name.to_string()),
             port: self.port.unwrap_or(defaults.port),
             host_key,
             tags: self.tags,
+            groups: self.groups,
+            source: "config".to_owned(),
             tenant: self.tenant.unwrap_or_else(|| defaults.tenant.clone()),
             reader_user: self.reader_user.unwrap_or_else(|| defaults.reader_user.clone()),
             runner_user: self.runner_user.unwrap_or_else(|| defaults.runner_user.clone()),
@@ -290,6 +355,9 @@ impl LimitsFile {
             channels_per_host: count("channels_per_host", self.channels_per_host, 64)?,
             output_bytes: count("output_bytes", self.output_bytes, 16 << 20)?,
             concurrent_calls: count("concurrent_calls", self.concurrent_calls, 1024)?,
+            fleet_concurrency: count("fleet_concurrency", self.fleet_concurrency, 128)?,
+            fleet_host: seconds("fleet_host_seconds", self.fleet_host_seconds, 3600)?,
+            fleet: seconds("fleet_seconds", self.fleet_seconds, 3600)?,
         })
     }
 }

@@ -55,6 +55,10 @@ pub struct Host {
     pub host_key: Option<PublicKey>,
     /// Free words by which people group hosts.
     pub tags: Vec<String>,
+    /// The groups that it is in, those that hold its groups included.
+    pub groups: Vec<String>,
+    /// Where it comes from: `config`, `environment`, or file and line.
+    pub source: String,
     /// The tenant it belongs to.
     pub tenant: String,
     /// Login of the reader account.
@@ -134,7 +138,13 @@ impl Inventory {
             let host = match (self.hosts.remove(&name), &self.template) {
                 (Some(host), _) => host,
                 (None, Some(template)) => {
-                    Host { address: name.to_string(), name: name.clone(), ..template.as_ref().clone() }
+                    let source = "environment".to_owned();
+                    Host {
+                        address: name.to_string(),
+                        name: name.clone(),
+                        source,
+                        ..template.as_ref().clone()
+                    }
                 }
                 (None, None) => continue,
             };

@@ -1,16 +1,27 @@
 //! The server's configuration: a TOML file and a few environment variables, parsed once into types.
 //!
-//! A wrong key or value is one [`ConfigError`] that names the file, the line and the cause; nothing is
-//! skipped with a warning.
+//! A wrong key or value is one [`ConfigError`] that names the file, the line and the cause. Only what the inventories of other
+//! programs say, and this one cannot follow, is left out with a warning.
 
+mod ansible_ini;
+mod ansible_json;
+mod ansible_yaml;
 mod file;
+mod foreign;
 mod inventory;
+mod ranges;
+mod selector;
+mod sources;
+mod ssh_config;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use inventory::{Host, HostName, Inventory};
+pub use selector::{Selector, SelectorError};
+pub(crate) use ssh_config::glob;
 
 /// Environment variable that names the config file when `--config` is absent.
 pub const CONFIG_VARIABLE: &str = "LINUX_MCP_CONFIG";
@@ -60,6 +71,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long approvals live.
     pub grant: GrantTimes,
+    /// What in the inventory's files does not count, with file and line.
+    pub warnings: Vec<String>,
 }
 
 /// Bounds on what one call may cost.
@@ -77,6 +90,12 @@ pub struct Limits {
     pub output_bytes: usize,
     /// Tool calls worked on at once; more wait.
     pub concurrent_calls: usize,
+    /// Hosts that one call asks at once.
+    pub fleet_concurrency: usize,
+    /// One host of a call to many, from its turn to its last answer.
+    pub fleet_host: Duration,
+    /// A call to many hosts.
+    pub fleet: Duration,
 }
 
 /// How long approvals live.

@@ -74,3 +74,5 @@ fn limits_out_of_range_are_refused_by_name() {
     let error = load("[grant]\nlifetime_seconds = 901\n", &home()).unwrap_err();
     assert!(error.cause.contains("grant.lifetime_seconds") && error.cause.contains("900"), "{error}");
 }
+
+mod sources;

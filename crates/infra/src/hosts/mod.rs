@@ -11,6 +11,7 @@ mod containers;
 mod cpu;
 pub mod diagnose;
 mod disk;
+mod fleet;
 pub mod hygiene;
 mod log_file;
 mod log_groups;
@@ -42,6 +43,7 @@ pub use diagnose::{
     Check, Diagnosis, Finding, Remedies, Severity, Suggestion, diagnose_system, diagnose_system_telling,
 };
 pub use disk::{DiskUsage, Filesystem, Pressure, get_disk_usage};
+pub use fleet::{Absent, Bounds, FleetDiagnosis, FleetFinding, Undone, diagnose_fleet};
 pub use log_file::{FileLine, FileLines, FileQuery, read_log_file};
 pub use log_groups::{ErrorGroup, Errors, analyze_errors};
 pub use log_search::{LogMatch, Matches, SearchQuery, search_logs};

@@ -44,7 +44,7 @@ pub const TOOLSETS: [Toolset; 10] = [
             "verify_service",
         ],
     },
-    Toolset { name: "fleet", tools: &["diagnose_system", "list_hosts"] },
+    Toolset { name: "fleet", tools: &["diagnose_fleet", "diagnose_system", "list_hosts"] },
     Toolset {
         name: "system",
         tools: &[

@@ -32,6 +32,60 @@ pub struct TargetFacts {
     pub approvals: BTreeMap<String, u32>,
     /// The target's clock, seconds since 1970.
     pub now: i64,
+    /// What happens there when the kernel cannot confine a program: `enforce` or `best-effort`. This and what follows is absent
+    /// when the target's programs are older.
+    #[serde(default)]
+    pub sandbox: Option<String>,
+    /// What its kernel offers for that.
+    #[serde(default)]
+    pub kernel: Option<KernelFact>,
+    /// For each profile what it would restrict and that kernel cannot.
+    #[serde(default)]
+    pub gaps: BTreeMap<String, Vec<String>>,
+    /// Groups of the reader.
+    #[serde(default)]
+    pub groups: Option<Vec<String>>,
+    /// What stands of its approvers' file.
+    #[serde(default)]
+    pub approvers: Option<ApproversFact>,
+    /// Room for logs.
+    #[serde(default)]
+    pub logs: Option<LogsFact>,
+}
+
+/// What a kernel offers to confine programs.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct KernelFact {
+    /// Landlock's ABI; 0 for none.
+    pub landlock: u32,
+    /// Whether seccomp filters can be installed.
+    pub seccomp: bool,
+}
+
+/// What stands of an approvers' file.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ApproversFact {
+    /// SHA-256 of its bytes, 64 hex digits.
+    pub sha256: Option<String>,
+    /// Keys in it.
+    pub keys: usize,
+    /// Why nobody can approve there.
+    pub problem: Option<String>,
+}
+
+/// Room for logs on a target.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct LogsFact {
+    /// Bytes of the file system of `/var/log`; 0 when it could not be looked at.
+    pub bytes: u64,
+    /// Bytes that may still be written.
+    pub bytes_free: u64,
+    /// Inodes; 0 when the file system counts none.
+    pub inodes: u64,
+    /// Inodes that are free.
+    pub inodes_free: u64,
+    /// Bytes of `pra-run`'s own log; absent when it is missing.
+    pub pra_run: Option<u64>,
 }
 
 /// Asks the target.

@@ -10,7 +10,7 @@ mod propose;
 mod signer;
 
 pub use approve::{Preview, Steps, preview, sign};
-pub use describe::{TargetFacts, describe};
+pub use describe::{ApproversFact, KernelFact, LogsFact, TargetFacts, describe};
 pub use execute::{Executed, execute};
 pub(crate) use propose::fresh_id;
 pub use propose::{Ask, propose};

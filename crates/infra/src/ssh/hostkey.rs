@@ -9,7 +9,7 @@ use ring::hmac;
 use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, KnownHosts, Marker};
 use russh::keys::{Algorithm, PublicKey};
 
-use crate::config::Host;
+use crate::config::{Host, glob};
 
 use super::public_line;
 
@@ -120,33 +120,6 @@ fn matches_host(entry: &Entry, lookup: &str) -> bool {
             hmac::verify(&key, lookup.as_bytes(), hash).is_ok()
         }
     }
-}
-
-/// `*` and `?` as sshd(8) gives them for host patterns; ASCII case does not count.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(c) if *c == b'?' || c.eq_ignore_ascii_case(&text[t]) => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((sp, st)) => {
-                    p = sp + 1;
-                    t = st + 1;
-                    star = Some((sp, st + 1));
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == b'*')
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod catalogue;
 mod commands;
 mod containers;
 mod diagnostics;
+mod fleet;
 mod inventory;
 mod learning;
 mod logs;
@@ -30,6 +31,7 @@ pub(super) fn all() -> Vec<Tool> {
     [
         inventory::tools(),
         diagnostics::tools(),
+        fleet::tools(),
         system::tools(),
         services::tools(),
         network::tools(),
