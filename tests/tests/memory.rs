@@ -25,7 +25,7 @@ const WINDOW: u64 = 8 << 10;
 
 /// Files that are larger than what a peer that does not read is sent, in every form that is read natively. The Zstandard one asks for the
 /// window of `zstd -3`, 2 MiB, the xz one for that of `xz -6`, 8 MiB.
-const FILES: &str = r#"
+const FILES: &str = r"
 import gzip, lzma, random, os
 random.seed(1)
 words = [b'%06x' % random.getrandbits(24) for _ in range(5000)]
@@ -40,7 +40,7 @@ xz = [dict(id=lzma.FILTER_LZMA2, preset=0, dict_size=8 << 20)]
 for name, content in [('log', text), ('log.gz', gzip.compress(text, 1)), ('log.zst', frame), ('log.xz', lzma.compress(text, filters=xz))]:
     with open('/var/log/memory.' + name, 'wb') as file: file.write(content)
     os.chmod('/var/log/memory.' + name, 0o644)
-"#;
+";
 
 /// The files, gone at the end however the test ends.
 struct Files<'a>(&'a Lab);
@@ -116,7 +116,7 @@ impl Session {
         while sent.iter().filter(|bytes| **bytes >= FIRST_CREDIT as usize).count() < full {
             for frame in self.next() {
                 match frame {
-                    Frame::Stdout { id, bytes } => sent[id as usize] += bytes.len(),
+                    Frame::Stdout { id, bytes } => sent[usize::try_from(id).unwrap()] += bytes.len(),
                     other => panic!("{line}: {other:?}"),
                 }
             }

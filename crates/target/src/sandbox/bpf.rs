@@ -142,14 +142,13 @@ fn search(segments: &[(u32, &Rule)], program: &mut Vec<Instruction>) {
     program.push(branch(JUMP_FROM, high[0].0, 0, 0));
     search(low, program);
     // The kernel compiles the filter for each run: what needs no jump of its own has none.
-    match u8::try_from(program.len() - at - 1) {
-        Ok(reach) => program[at].jump_true = reach,
+    if let Ok(reach) = u8::try_from(program.len() - at - 1) {
+        program[at].jump_true = reach;
+    } else {
         // A jump reaches further than a branch. Those within the lower half are relative, and stay as they are.
-        Err(_) => {
-            let length = u32::try_from(program.len() - at - 1).unwrap_or(u32::MAX);
-            program[at].jump_false = 1;
-            program.insert(at + 1, op(JUMP, length));
-        }
+        let length = u32::try_from(program.len() - at - 1).unwrap_or(u32::MAX);
+        program[at].jump_false = 1;
+        program.insert(at + 1, op(JUMP, length));
     }
     search(high, program);
 }
