@@ -76,7 +76,7 @@ fn tables(tools: &Toolbox) -> String {
             format!("`{}`", tool.name),
             tool.description.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|"),
             arguments(&tool.input),
-            answer(&tool.output),
+            answer_fields(&tool.output),
             if tool.hints.read_only { "no" } else { "yes" }.to_owned(),
         ];
         text.push_str(&format!("| {} |\n", row.join(" | ")));
@@ -101,7 +101,7 @@ fn arguments(schema: &Map<String, Value>) -> String {
     names.into_iter().map(|(_, name)| name).collect::<Vec<_>>().join(", ")
 }
 
-fn answer(schema: &Map<String, Value>) -> String {
+fn answer_fields(schema: &Map<String, Value>) -> String {
     let rows = schema.get("properties").and_then(|p| p.get("rows")).and_then(|r| r.get("items"));
     let fields = rows.and_then(Value::as_object).map(|row| properties(row).collect::<Vec<_>>().join(", "));
     let member = |name: &str| match (&fields, name) {

@@ -1,11 +1,24 @@
 //! JSON Schemas of arguments and answers, without the parts that cost tokens or confuse clients.
 
 use schemars::JsonSchema;
+use schemars::generate::{Contract, SchemaSettings};
 use serde_json::{Map, Value, json};
 
-/// The schema of `T` as an object, without `$schema`, titles and number formats that only Rust knows.
-pub(super) fn of<T: JsonSchema>() -> Map<String, Value> {
-    let settings = schemars::generate::SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
+/// The schema of arguments that are read into `T`, without `$schema`, titles and number formats that only Rust knows.
+pub(super) fn of_arguments<T: JsonSchema>() -> Map<String, Value> {
+    of::<T>(Contract::Deserialize)
+}
+
+/// The schema of answers that `T` is written into: a field that may be left out is not required.
+pub(super) fn of_answer<T: JsonSchema>() -> Map<String, Value> {
+    of::<T>(Contract::Serialize)
+}
+
+fn of<T: JsonSchema>(contract: Contract) -> Map<String, Value> {
+    let settings = SchemaSettings::draft2020_12().with(|s| {
+        s.inline_subschemas = true;
+        s.contract = contract;
+    });
     let mut value = settings.into_generator().into_root_schema_for::<T>().to_value();
     tidy(&mut value);
     match value {

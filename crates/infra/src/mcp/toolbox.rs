@@ -158,8 +158,8 @@ where
         title,
         description,
         hints,
-        input: Arc::new(schema::of::<A>()),
-        output: Arc::new(schema::of::<O>()),
+        input: Arc::new(schema::of_arguments::<A>()),
+        output: Arc::new(schema::of_answer::<O>()),
         run,
     }
 }

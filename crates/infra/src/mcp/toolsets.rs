@@ -28,6 +28,7 @@ pub const TOOLSETS: [Toolset; 10] = [
     Toolset {
         name: CORE,
         tools: &[
+            "diagnose_fleet",
             "diagnose_system",
             "execute_pra_action",
             "execute_ssh_command",

@@ -265,7 +265,7 @@ mod tests {
     use super::*;
     use crate::app::App;
     use crate::config::{Config, Environment};
-    use crate::mcp::Toolbox;
+    use crate::mcp::{Progress, Toolbox};
 
     #[derive(Debug, Serialize, JsonSchema)]
     struct Thing {
@@ -299,13 +299,13 @@ mod tests {
         told: Told<Thing, Nothing>,
         show: &Show<'_>,
     ) -> Result<(Value, String), ToolError> {
-        let call = Call { app: Arc::clone(app), caller: caller.to_owned() };
+        let call = Call { app: Arc::clone(app), caller: caller.to_owned(), progress: Progress::default() };
         let host = app.host("web01").unwrap();
         list(&call, host, "list_things", told, show).map(|r| (serde_json::to_value(&r.data).unwrap(), r.text))
     }
 
     async fn more(app: &Arc<App>, caller: &str, handle: &Value) -> crate::mcp::Answer {
-        let call = Call { app: Arc::clone(app), caller: caller.to_owned() };
+        let call = Call { app: Arc::clone(app), caller: caller.to_owned(), progress: Progress::default() };
         Toolbox::new().get("get_more").unwrap().call(call, json!({ "handle": handle })).await
     }
 
