@@ -117,7 +117,9 @@ fn mcp_http_05_a_body_that_is_too_large_too_deep_or_no_json_is_refused() {
     let server = Served::start("");
     let post = |body: &str| server.http("POST", "/mcp", &[], body).status;
     let with = |arguments: &str| {
-        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"list_hosts","arguments":{{"a":{arguments}}}}}}}"#)
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"list_hosts","arguments":{{"a":{arguments}}}}}}}"#
+        )
     };
     assert_eq!(post(&with(&format!("\"{}\"", "x".repeat(10 << 20)))), 413);
     assert_eq!(post(&with(&format!("[0{}]", ",0".repeat(999_999)))), 413);
@@ -139,7 +141,8 @@ fn mcp_http_06_no_tool_approves() {
         assert!(!names.iter().any(|n| n.contains(word)), "{word}: {names:?}");
     }
     for name in ["approve", "approve_pra_action", "approve_proposal"] {
-        let answer = server.modern(&[], "tools/call", json!({ "name": name, "arguments": { "id": "x" } })).message();
+        let answer =
+            server.modern(&[], "tools/call", json!({ "name": name, "arguments": { "id": "x" } })).message();
         assert_eq!(answer["error"]["code"], -32602, "{answer}");
     }
 }
@@ -164,7 +167,8 @@ fn both_eras_are_served_at_the_same_address() {
     // Neither era's request passes as the other's.
     assert_eq!(server.post(&[], &list_tools()).status, 400, "no session");
     assert_eq!(server.post(&[("MCP-Protocol-Version", "2026-07-28")], &list_tools()).status, 400);
-    let unknown = json!({ "jsonrpc": "2.0", "id": 1, "method": "logging/setLevel", "params": { "level": "info" } });
+    let unknown =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "logging/setLevel", "params": { "level": "info" } });
     let unknown = server.post(&[("Mcp-Session-Id", &id)], &unknown).message();
     assert_eq!(unknown["error"]["code"], -32601, "what was not offered is not there");
 }
@@ -190,11 +194,17 @@ fn the_caller_in_the_record_is_the_client_for_the_holder_of_the_token() {
 fn calls_beyond_the_rate_are_refused_whatever_the_client_calls_itself() {
     let server = Served::start("[limits]\ncalls_per_minute = 2\n");
     let call = |client: &str| {
-        let mut body: Value =
-            serde_json::from_str(&serve::modern("tools/call", json!({ "name": "list_hosts", "arguments": {} }))).unwrap();
+        let mut body: Value = serde_json::from_str(&serve::modern(
+            "tools/call",
+            json!({ "name": "list_hosts", "arguments": {} }),
+        ))
+        .unwrap();
         body["params"]["_meta"]["io.modelcontextprotocol/clientInfo"]["name"] = client.into();
-        let headers =
-            [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/call"), ("Mcp-Name", "list_hosts")];
+        let headers = [
+            ("MCP-Protocol-Version", "2026-07-28"),
+            ("Mcp-Method", "tools/call"),
+            ("Mcp-Name", "list_hosts"),
+        ];
         server.post(&headers, &body).message()["result"].take()
     };
     assert!(call("a")["isError"] != true && call("b")["isError"] != true);
@@ -223,7 +233,8 @@ fn a_client_that_asked_is_told_how_far_a_call_is() {
     let mut asked = params.clone();
     asked["_meta"]["progressToken"] = "p".into();
     let told: Vec<Value> = server.modern(&[], "tools/call", asked).messages();
-    let steps: Vec<_> = told.iter().filter(|m| m["method"] == "notifications/progress").map(|m| &m["params"]).collect();
+    let steps: Vec<_> =
+        told.iter().filter(|m| m["method"] == "notifications/progress").map(|m| &m["params"]).collect();
     let counts: Vec<_> = steps.iter().map(|p| (p["progress"].as_f64(), p["total"].as_f64())).collect();
     assert_eq!(counts, [(Some(1.0), Some(3.0)), (Some(2.0), Some(3.0)), (Some(3.0), Some(3.0))], "{told:?}");
     assert!(steps.iter().all(|p| p["progressToken"] == "p"));
@@ -256,7 +267,10 @@ fn a_wrong_address_names_the_cause_and_the_next_step() {
         ("unix:/nonexistent/folder/mcp.sock", "must exist"),
     ] {
         let told = stderr(&refused("", address));
-        assert!(told.contains(word) && told.contains("--http") && !told.contains("serving"), "{address}: {told}");
+        assert!(
+            told.contains(word) && told.contains("--http") && !told.contains("serving"),
+            "{address}: {told}"
+        );
     }
     let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let told = stderr(&refused("", &taken.local_addr().unwrap().to_string()));
@@ -268,7 +282,11 @@ fn a_wrong_address_names_the_cause_and_the_next_step() {
 #[test]
 fn the_start_line_says_what_the_door_is() {
     let open = Served::start("");
-    assert!(open.start_line.contains("/mcp; without a token every user of this machine"), "{}", open.start_line);
+    assert!(
+        open.start_line.contains("/mcp; without a token every user of this machine"),
+        "{}",
+        open.start_line
+    );
     let closed = with_tokens("");
     assert!(closed.start_line.contains("bearer token is required") && !closed.start_line.contains("clear"));
     let dir = folder("[http]\ntoken_file = \"tokens\"\n");

@@ -87,7 +87,13 @@ impl Served {
 
     /// A request of the 2026-07-28 protocol.
     pub(crate) fn modern(&self, headers: &[(&str, &str)], method: &str, params: Value) -> Answer {
-        exchange(self.connect(), "POST", "/mcp", &modern_headers(headers, method, &params), &modern(method, params))
+        exchange(
+            self.connect(),
+            "POST",
+            "/mcp",
+            &modern_headers(headers, method, &params),
+            &modern(method, params),
+        )
     }
 
     /// Shakes hands as a client of the 2025-11-25 protocol; gives the session's id.
@@ -219,7 +225,10 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|l| l.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name))).map(|(_, v)| v)
+        self.head
+            .lines()
+            .find_map(|l| l.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name)))
+            .map(|(_, v)| v)
     }
 
     /// All messages, from JSON or an event stream.
@@ -247,7 +256,10 @@ pub(crate) struct Piped {
 
 impl Piped {
     pub(crate) fn start(config: &str) -> Self {
-        let dir = folder(config);
+        Self::start_in(folder(config))
+    }
+
+    pub(crate) fn start_in(dir: tempfile::TempDir) -> Self {
         let mut child = command(dir.path(), &["serve"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
