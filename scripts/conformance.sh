@@ -33,15 +33,16 @@ for revision in 2025-11-25 2026-07-28; do
   echo "-- conformance $revision"
   "$node" "$suite" server --url "$url" --requirements "$revision" -o "$work/$revision" \
     --expected-failures "tests/conformance/expected-$revision.yml" >"$work/$revision.log" 2>&1 || failed=1
-  sed -n '/SUMMARY/,$p' "$work/$revision.log"
+  grep -E '^Total:|[Bb]aseline check|Unexpected|Stale' -A9 "$work/$revision.log" | grep -v '^ *~' || cat "$work/$revision.log"
 done
 inspect() {
-  echo "-- inspector $*"
-  "$node" "$inspector" --cli "$@" --method tools/list --strict --format json -q >"$work/inspector.log" 2>&1 ||
-    { failed=1; tail -5 "$work/inspector.log"; }
+  echo "-- inspector --strict, $*"
+  "$node" "$inspector" --cli "$@" --method tools/list --strict --format json -q >"$work/tools.json" 2>"$work/inspector.log" || failed=1
+  tail -1 "$work/inspector.log"
 }
+export LINUX_MCP_CONFIG=$work/config.toml
 for era in legacy modern; do
   inspect "$url" --transport http --protocol-era $era
-  inspect "$program" --protocol-era $era -- --config "$work/config.toml" serve
+  inspect "$program" serve --protocol-era $era
 done
 exit $failed

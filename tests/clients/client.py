@@ -17,11 +17,8 @@ async def check(server, mode: str, name: str) -> None:
         result = await client.call_tool("list_hosts", {})
         assert not result.is_error and "web01" in result.content[0].text, result
         assert result.structured_content["hosts"][0]["name"] == "web01", result
-    print(f"ok: Python SDK, {name}, {client_era(mode)}")
+    print(f"ok: Python SDK, {name}, {VERSIONS[mode]}")
 
-
-def client_era(mode: str) -> str:
-    return VERSIONS[mode]
 
 
 async def main(program: str, config: str, url: str) -> None:

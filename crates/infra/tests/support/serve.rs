@@ -92,7 +92,7 @@ impl Served {
             "POST",
             "/mcp",
             &modern_headers(headers, method, &params),
-            &modern(method, params),
+            &modern(method, params.clone()),
         )
     }
 

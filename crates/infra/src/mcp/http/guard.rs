@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, ORIGIN, WWW_AUTHENTICATE};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use serde::de::IgnoredAny;
 
 use crate::config::Http;
@@ -22,6 +23,8 @@ use super::tokens::{Principal, Tokens};
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 /// Nesting of a request's JSON; our own arguments need four.
 const DEPTH: usize = 32;
+/// Bytes that are read of a body that is too large, so that its sender sees the refusal.
+const FORGOTTEN: usize = 16 << 20;
 /// For the body of a request.
 const BODY: Duration = Duration::from_secs(30);
 
@@ -141,15 +144,33 @@ impl Guard {
     }
 
     async fn body(&self, body: Body) -> Result<Bytes, Box<Response>> {
-        match tokio::time::timeout(BODY, to_bytes(body, self.body_bytes)).await {
-            Ok(Ok(bytes)) => Ok(bytes),
-            Ok(Err(_)) => Err(refused(
+        match tokio::time::timeout(BODY, read(body, self.body_bytes)).await {
+            Ok(Ok(Some(bytes))) => Ok(bytes),
+            Ok(Ok(None)) => Err(refused(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                &format!("the request could not be read or has more than {} bytes", self.body_bytes),
+                &format!("a request has at most {} bytes", self.body_bytes),
             )),
+            Ok(Err(_)) => Err(refused(StatusCode::BAD_REQUEST, "the request could not be read")),
             Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, "the request was not sent in time")),
         }
     }
+}
+
+/// The body, or `None` when it is larger than `limit`. What is above is read and forgotten, up to a bound: a client
+/// that still writes when the connection closes would not see the answer.
+async fn read(body: Body, limit: usize) -> Result<Option<Bytes>, axum::Error> {
+    let (mut kept, mut size) = (Vec::new(), 0_usize);
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
+        size = size.saturating_add(chunk.len());
+        if size <= limit {
+            kept.extend_from_slice(&chunk);
+        } else if size > limit.saturating_add(FORGOTTEN) {
+            break;
+        }
+    }
+    Ok((size <= limit).then(|| kept.into()))
 }
 
 /// Looks at every request, whatever its path.

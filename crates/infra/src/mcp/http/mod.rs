@@ -38,8 +38,8 @@ const CONNECTIONS: usize = 256;
 const HEAD: Duration = Duration::from_secs(10);
 /// For running calls, once the server was told to end.
 const DRAIN: Duration = Duration::from_secs(5);
-/// For open streams, once the calls have ended.
-const CLOSE: Duration = Duration::from_secs(1);
+/// For the last answers, once the calls have ended, and then for open streams.
+const CLOSE: Duration = Duration::from_millis(500);
 
 /// Where to listen was checked and is ours: everything that can be wrong about the address or the token file was
 /// found by now.
@@ -113,8 +113,11 @@ impl HttpServer {
             () = &mut closed => return Ok(()),
             () = server.drain(DRAIN) => {}
         }
-        streams.cancel();
-        let _ = tokio::time::timeout(CLOSE, closed).await;
+        // The last answers are still being written; only then are open streams cut.
+        if tokio::time::timeout(CLOSE, &mut closed).await.is_err() {
+            streams.cancel();
+            let _ = tokio::time::timeout(CLOSE, closed).await;
+        }
         Ok(())
     }
 
