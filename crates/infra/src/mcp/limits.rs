@@ -1,13 +1,14 @@
 //! How much at once, and in a minute: of all calls, of one caller's, and of those to one host.
 //!
-//! A call that waits holds no place that others need, so a host that hangs fills its own places only.
+//! A call takes its places together or none of them, so one that waits holds nothing that others need, and a host
+//! that hangs fills its own places only.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 use crate::config::{Inventory, Limits};
 
@@ -17,58 +18,68 @@ use super::toolbox::ToolError;
 #[derive(Debug)]
 pub(super) struct Places {
     limits: Limits,
-    all: Arc<Semaphore>,
-    hosts: HashMap<String, Arc<Semaphore>>,
-    callers: Mutex<HashMap<String, Arc<Caller>>>,
+    running: Mutex<Running>,
+    /// A call has ended.
+    ended: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    all: usize,
+    /// By the name of each host of the inventory.
+    hosts: HashMap<String, usize>,
+    /// As many as there are names in the token file.
+    callers: HashMap<String, Caller>,
+    /// The server ends: no call begins.
+    closed: bool,
 }
 
 #[derive(Debug)]
 struct Caller {
-    places: Arc<Semaphore>,
-    rate: Mutex<Bucket>,
+    running: usize,
+    rate: Bucket,
 }
 
 /// The right to run one call; it ends with the value.
 #[derive(Debug)]
 pub(super) struct Place {
-    _host: Option<OwnedSemaphorePermit>,
-    _caller: OwnedSemaphorePermit,
-    _all: OwnedSemaphorePermit,
+    places: Arc<Places>,
+    caller: String,
+    host: Option<String>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut running = self.places.running();
+        running.all -= 1;
+        if let Some(caller) = running.callers.get_mut(&self.caller) {
+            caller.running -= 1;
+        }
+        if let Some(host) = self.host.as_ref().and_then(|h| running.hosts.get_mut(h)) {
+            *host -= 1;
+        }
+        drop(running);
+        self.places.ended.notify_waiters();
+    }
 }
 
 impl Places {
     pub(super) fn new(limits: Limits, inventory: &Inventory) -> Self {
-        let host = || Arc::new(Semaphore::new(limits.calls_per_host));
-        Self {
-            limits,
-            all: Arc::new(Semaphore::new(limits.concurrent_calls)),
-            hosts: inventory.iter().map(|h| (h.name.to_string(), host())).collect(),
-            callers: Mutex::default(),
-        }
+        let hosts = inventory.iter().map(|h| (h.name.to_string(), 0)).collect();
+        Self { limits, running: Mutex::new(Running { hosts, ..Running::default() }), ended: Notify::new() }
     }
 
     /// Waits for a place, at most `limits.wait`. The error is for the model: `rate_limited` or `busy`.
     ///
     /// A caller is who holds the token, never the name that a client gives itself.
-    pub(super) async fn take(&self, caller: &str, host: Option<&str>) -> Result<Place, ToolError> {
-        let caller = self.caller(caller);
-        let late = {
-            let mut rate = caller.rate.lock().unwrap_or_else(PoisonError::into_inner);
-            rate.take(Instant::now(), self.limits.calls_per_minute)
-        };
-        if let Some(pause) = late {
-            return Err(refusal(
-                "rate_limited",
-                &format!("more than {} calls in a minute", self.limits.calls_per_minute),
-                pause,
-            ));
-        }
-        let of_host = host.and_then(|h| self.hosts.get(h));
+    pub(super) async fn take(self: &Arc<Self>, caller: &str, host: Option<&str>) -> Result<Place, ToolError> {
+        self.count(caller)?;
         let wait = self.limits.wait;
-        tokio::time::timeout(wait, self.wait(&caller, of_host)).await.map_err(|_| {
-            let full = match (host, of_host) {
-                (Some(host), Some(places)) if places.available_permits() == 0 => {
-                    format!("{} calls to {host} have not ended: it may hang", self.limits.calls_per_host)
+        tokio::time::timeout(wait, self.wait(caller, host)).await.map_err(|_| {
+            let of_host = host.and_then(|h| Some((h, *self.running().hosts.get(h)?)));
+            let full = match of_host {
+                Some((host, calls)) if calls >= self.limits.calls_per_host => {
+                    format!("{calls} calls to {host} have not ended: it may hang")
                 }
                 _ => "too many calls have not ended".to_owned(),
             };
@@ -76,52 +87,78 @@ impl Places {
         })
     }
 
-    async fn wait(&self, caller: &Caller, host: Option<&Arc<Semaphore>>) -> Place {
-        loop {
-            // Only one place is waited for at a time, and none is held meanwhile.
-            let of_host = match host {
-                Some(places) => Some(acquired(places).await),
-                None => None,
-            };
-            let Ok(of_caller) = Arc::clone(&caller.places).try_acquire_owned() else {
-                drop(of_host);
-                drop(acquired(&caller.places).await);
-                continue;
-            };
-            if let Ok(of_all) = Arc::clone(&self.all).try_acquire_owned() {
-                return Place { _host: of_host, _caller: of_caller, _all: of_all };
+    /// Counts one call of the caller's minute.
+    fn count(&self, name: &str) -> Result<(), ToolError> {
+        let per_minute = self.limits.calls_per_minute;
+        let mut running = self.running();
+        let caller = running
+            .callers
+            .entry(name.to_owned())
+            .or_insert_with(|| Caller { running: 0, rate: Bucket::full(per_minute) });
+        match caller.rate.take(Instant::now(), per_minute) {
+            None => Ok(()),
+            Some(pause) => {
+                Err(refusal("rate_limited", &format!("more than {per_minute} calls in a minute"), pause))
             }
-            drop((of_host, of_caller));
-            drop(acquired(&self.all).await);
         }
     }
 
-    fn caller(&self, name: &str) -> Arc<Caller> {
-        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || {
-            Arc::new(Caller {
-                places: Arc::new(Semaphore::new(self.limits.calls_per_caller)),
-                rate: Mutex::new(Bucket::full(self.limits.calls_per_minute)),
-            })
-        };
-        // As many as there are names in the token file.
-        Arc::clone(callers.entry(name.to_owned()).or_insert_with(new))
+    async fn wait(self: &Arc<Self>, caller: &str, host: Option<&str>) -> Place {
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            // What ends from here on wakes this call.
+            ended.as_mut().enable();
+            if let Some(place) = self.try_take(caller, host) {
+                return place;
+            }
+            ended.await;
+        }
+    }
+
+    fn try_take(self: &Arc<Self>, caller: &str, host: Option<&str>) -> Option<Place> {
+        let limits = &self.limits;
+        let mut running = self.running();
+        // A host that is not in the inventory is no host: the tool says so.
+        let of_host = host.and_then(|h| running.hosts.get(h).copied());
+        let of_caller = running.callers.get(caller)?.running;
+        let free = !running.closed
+            && running.all < limits.concurrent_calls
+            && of_caller < limits.calls_per_caller
+            && of_host.is_none_or(|n| n < limits.calls_per_host);
+        if !free {
+            return None;
+        }
+        running.all += 1;
+        if let Some(caller) = running.callers.get_mut(caller) {
+            caller.running += 1;
+        }
+        if let Some(host) = host.and_then(|h| running.hosts.get_mut(h)) {
+            *host += 1;
+        }
+        let host = of_host.and(host).map(str::to_owned);
+        Some(Place { places: Arc::clone(self), caller: caller.to_owned(), host })
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until no call runs; none begins from then on.
     pub(super) async fn drain(&self) {
-        let all = u32::try_from(self.limits.concurrent_calls).unwrap_or(u32::MAX);
-        if let Ok(permits) = self.all.acquire_many(all).await {
-            permits.forget();
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            {
+                let mut running = self.running();
+                running.closed = true;
+                if running.all == 0 {
+                    return;
+                }
+            }
+            ended.await;
         }
-    }
-}
-
-async fn acquired(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-    match Arc::clone(places).acquire_owned().await {
-        Ok(permit) => permit,
-        // A semaphore is closed by nobody here.
-        Err(_) => std::future::pending().await,
     }
 }
 
@@ -166,14 +203,14 @@ mod tests {
     use super::*;
     use crate::config::{Config, Environment};
 
-    fn places(limits: &str) -> Places {
+    fn places(limits: &str) -> Arc<Places> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.toml");
         let hosts = "[[hosts]]\nname = \"a\"\n[[hosts]]\nname = \"b\"\n";
         std::fs::write(&path, format!("[limits]\nwait_seconds = 1\n{limits}\n{hosts}")).unwrap();
         let config =
             Config::load(Some(&path), &Environment::from([("HOME", dir.path().to_str().unwrap())])).unwrap();
-        Places::new(config.limits, &config.inventory)
+        Arc::new(Places::new(config.limits, &config.inventory))
     }
 
     #[tokio::test(start_paused = true)]
@@ -215,6 +252,17 @@ mod tests {
         assert!(next.as_mut().now_or_never().is_none());
         drop(held);
         next.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn many_calls_at_once_all_have_their_turn() {
+        let places = places("concurrent_calls = 2\ncalls_per_host = 1\ncalls_per_caller = 2");
+        let call = async |number: usize| {
+            let place = places.take("x", Some(if number % 2 == 0 { "a" } else { "b" })).await.unwrap();
+            tokio::task::yield_now().await;
+            drop(place);
+        };
+        futures::future::join_all((0..200).map(call)).await;
     }
 
     #[tokio::test]
