@@ -213,7 +213,7 @@ mod tests {
         Arc::new(Places::new(config.limits, &config.inventory))
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_full_host_is_busy_and_takes_no_place_of_the_others() {
         let places = places("calls_per_host = 2\ncalls_per_caller = 4\nconcurrent_calls = 4");
         let held = [places.take("x", Some("a")).await.unwrap(), places.take("x", Some("a")).await.unwrap()];
@@ -233,7 +233,7 @@ mod tests {
         places.take("x", Some("a")).await.unwrap();
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_caller_does_not_take_the_places_of_another() {
         let places = places("calls_per_caller = 1");
         let held = places.take("x", Some("a")).await.unwrap();
@@ -243,7 +243,7 @@ mod tests {
         places.take("x", None).await.unwrap();
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_call_that_waits_begins_when_a_place_is_free() {
         let places = places("concurrent_calls = 1");
         let held = places.take("x", None).await.unwrap();
