@@ -59,7 +59,7 @@ fn remote(sshd: &Sshd) -> String {
     let read = || std::fs::read_to_string(&pids).unwrap_or_default();
     wait_for("the start of the remote program", || read().ends_with('\n'));
     let pid = read().trim().to_owned();
-    assert!(is_sleep(&pid), "it runs");
+    wait_for("the wait of the remote program", || is_sleep(&pid));
     pid
 }
 
