@@ -181,7 +181,7 @@ fn a_host_that_hangs_does_not_slow_the_other_seven() {
     let key = sshd.public("host");
     // Fewer places in all than calls to the host that hangs: if one of those held a place, the others would wait.
     let mut config =
-        "[limits]\nconnect_seconds = 60\nwait_seconds = 60\ncalls_per_host = 2\nconcurrent_calls = 8\n"
+        "[limits]\nconnect_seconds = 120\nwait_seconds = 300\ncalls_per_host = 2\nconcurrent_calls = 8\n"
             .to_owned();
     for number in 0..7 {
         config.push_str(&host(&sshd, &format!("h{number}")));
