@@ -258,7 +258,8 @@ mod tests {
     async fn many_calls_at_once_all_have_their_turn() {
         let places = places("concurrent_calls = 2\ncalls_per_host = 1\ncalls_per_caller = 2");
         let call = async |number: usize| {
-            let place = places.take("x", Some(if number % 2 == 0 { "a" } else { "b" })).await.unwrap();
+            let place =
+                places.take("x", Some(if number.is_multiple_of(2) { "a" } else { "b" })).await.unwrap();
             tokio::task::yield_now().await;
             drop(place);
         };
@@ -288,7 +289,7 @@ mod tests {
         assert_eq!(bucket.take(begin + Duration::from_secs(1), 60), None);
         assert!(bucket.take(begin + Duration::from_millis(1500), 60).is_some());
         // A pause of an hour saves up no more than a minute's calls.
-        let later = begin + Duration::from_secs(3600);
+        let later = begin + Duration::from_hours(1);
         assert_eq!((0..100).filter(|_| bucket.take(later, 60).is_none()).count(), 60);
     }
 

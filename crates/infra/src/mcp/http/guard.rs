@@ -239,11 +239,13 @@ fn is_loopback_name(name: &str) -> bool {
     matches!(name, "localhost" | "127.0.0.1" | "::1")
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "a response is too large to be an error by value")]
 fn refused(status: StatusCode, cause: &str) -> Box<Response> {
     Box::new((status, format!("{cause}\n")).into_response())
 }
 
 /// RFC 6750: no error code when nothing was presented.
+#[expect(clippy::unnecessary_box_returns, reason = "a response is too large to be an error by value")]
 fn unauthorized(error: &str, cause: &str) -> Box<Response> {
     let challenge = format!("Bearer realm=\"mcp-linux-infra\"{error}");
     Box::new(
@@ -277,11 +279,11 @@ mod tests {
             allowed_hosts: vec!["infra.example.com".into(), "proxy:8443".into()],
             allowed_origins: vec!["https://app.example.com".into()],
             max_sessions: 1,
-            session_idle: Duration::from_secs(3600),
+            session_idle: Duration::from_hours(1),
             body_bytes: 4096,
         };
         let address = Some("127.0.0.1:8080".parse().unwrap());
-        let guard = Guard::new(&http, address, None, Sessions::new(1, Duration::from_secs(3600)));
+        let guard = Guard::new(&http, address, None, Sessions::new(1, Duration::from_hours(1)));
         let with = |name: HeaderName, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
