@@ -86,6 +86,7 @@ impl Served {
     }
 
     /// A request of the 2026-07-28 protocol.
+    #[allow(clippy::needless_pass_by_value, reason = "calls read better without &")]
     pub(crate) fn modern(&self, headers: &[(&str, &str)], method: &str, params: Value) -> Answer {
         exchange(
             self.connect(),
