@@ -46,13 +46,14 @@ tests() {
 install_tools() {
   local need=() c
   for c in cc:build-essential ssh-keygen:openssh-client sshd:openssh-server sudo:sudo python3:python3 ip:iproute2 git:git \
-    openssl:openssl curl:curl objcopy:binutils; do
+    openssl:openssl curl:curl objcopy:binutils npm:npm; do
     PATH=$PATH:/usr/sbin command -v "${c%%:*}" >/dev/null || need+=("${c##*:}")
   done
   if [ ${#need[@]} -gt 0 ]; then
     echo "installing ${need[*]}"
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null || return 1
   fi
+  python3 -c 'import ensurepip' 2>/dev/null || apt-get install -y -qq --no-install-recommends python3-venv >/dev/null || return 1
   command -v cargo-nextest >/dev/null || cargo install --locked --quiet cargo-nextest || return 1
   command -v cargo-auditable >/dev/null || cargo install --locked --quiet cargo-auditable@0.7.7 || return 1
   command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny || return 1
@@ -69,6 +70,9 @@ step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet -
 step "target programs, built twice: the same bytes" scripts/build-target.sh --check-reproducible
 step "fuzzing, 15 s per target" scripts/fuzz.sh all 15
 step "fuzz lints" cargo clippy --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir "$CARGO_TARGET_DIR/fuzz" -- -D warnings
+# Needs the debug program that the integration tests have built.
+step "MCP conformance, both revisions" scripts/conformance.sh
+step "MCP clients: TypeScript and Python SDKs, both eras" scripts/clients.sh
 step "demo" "$CARGO_TARGET_DIR/debug/mcp-linux-infra" demo
 
 if [ $lab = 1 ]; then

@@ -30,10 +30,10 @@ impl<'a> Elsewhere<'a> {
         std::fs::write(at("ssh_config"), format!("Host t2\n  HostName {}\n  User root\n", lab.address("t2")))
             .unwrap();
         let config = format!(
-            "known_hosts = {:?}\n[defaults]\nreader_key = {:?}\n[inventory]\nansible = [\"hosts.ini\"]\nssh_config = \"ssh_config\"\n\
+            "known_hosts = \"{}\"\n[defaults]\nreader_key = \"{}\"\n[inventory]\nansible = [\"hosts.ini\"]\nssh_config = \"ssh_config\"\n\
              [[hosts]]\nname = \"t2\"\ntags = [\"second\"]\n",
-            lab.file("known_hosts"),
-            lab.key("reader")
+            lab.file("known_hosts").display(),
+            lab.key("reader").display()
         );
         let file = at("c.toml");
         std::fs::write(&file, config).unwrap();

@@ -57,7 +57,9 @@ const MODULES: &[(&str, &[&str])] = &[
 /// Libraries that only some places may know.
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
-    ("rmcp", &["mcp/server.rs", "mcp/wire.rs"]),
+    ("rmcp", &["mcp/server.rs", "mcp/wire.rs", "mcp/http"]),
+    ("axum", &["mcp/http", "mcp/server.rs"]),
+    ("hyper", &["mcp/http"]),
     ("russh", &["ssh", "config", "recovery/signer.rs", "demo"]),
     ("target", &["demo/target.rs"]),
 ];

@@ -216,37 +216,9 @@ async fn a_lost_connection_is_not_success_and_the_next_call_connects_anew() {
     assert_eq!(again.stdout, b"fine\n");
 }
 
-/// A played target's plugin, with a command that the forced `mcp-wrapper` permits.
-const PLUGIN: &str = r#"
-name = "play"
-title = "t"
-category = "test"
-[[command]]
-name = "play"
-program = ["/usr/bin/play"]
-profile = "proc"
-[[command.form]]
-name = "act"
-level = "auto"
-words = ["say|slow|kill", "{int:0..9999}"]
-examples = ["play say 1"]
-counter_examples = ["play other 1"]
-"#;
-
-/// An sshd whose reader key runs what `mcp-wrapper` is, over a played root in `target/`.
+/// An sshd with the played wrapper, and the connections to it.
 fn with_wrapper(idle_seconds: u32) -> (Sshd, Setup) {
-    let program = env!("CARGO_BIN_EXE_mcp-linux-infra");
-    // $PPID of the played program is the wrapper.
-    let play = "#!/bin/sh\ncase $1 in say) echo \"said $2\"; exit 7;; slow) echo $$ > \"${0%/usr/bin/play}/slow.$2\"; exec sleep 60;; kill) kill -9 $PPID;; esac";
-    let script = format!(
-        "umask 022; [ -d target ] || {{ mkdir -p target/etc/mcp-linux-infra/plugins.d target/usr/bin target/var/log
-         cat > target/etc/mcp-linux-infra/plugins.d/play.toml <<'END'\n{PLUGIN}\nEND
-         echo 'session_idle_seconds = {idle_seconds}' > target/etc/mcp-linux-infra/target.toml
-         cat > target/usr/bin/play <<'END'\n{play}\nEND
-         chmod 755 target/usr/bin/play; }}
-         exec '{program}' demo-target reader \"$PWD/target\""
-    );
-    let sshd = Sshd::start(&script);
+    let sshd = Sshd::with_wrapper(idle_seconds);
     let setup = setup(&sshd.host_entry("a", Some(&sshd.public("host")), "reader"));
     (sshd, setup)
 }

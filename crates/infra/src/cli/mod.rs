@@ -39,7 +39,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve one MCP client on stdin and stdout
+    /// Serve an MCP client on stdin and stdout, or many over HTTP
     Serve(serve::Serve),
     /// Show the whole chain on this machine, in under a minute: diagnose, propose, sign, run, verify
     Demo(demo::DemoArgs),
@@ -154,7 +154,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Done {
     let context = Context { config: cli.config };
     match cli.command {
-        Command::Serve(serve::Serve {}) => serve::run(&context),
+        Command::Serve(c) => serve::run(&context, &c),
         Command::Demo(c) => c.run(),
         Command::DemoTarget(c) => c.run(),
         Command::Hosts(c) => c.run(&context),

@@ -4,20 +4,33 @@ use clap::Args;
 
 use super::{Context, Done, Ended, runtime};
 use crate::config::Config;
-use crate::mcp::{serve_stdio, server::SHUTDOWN};
+use crate::mcp::toolsets::Choice;
+use crate::mcp::{HttpServer, serve_stdio, server::SHUTDOWN};
 
-/// Serves one MCP client on stdin and stdout; logs go to stderr.
+/// Serves one MCP client on stdin and stdout, or many over HTTP; logs go to stderr.
 #[derive(Debug, Args)]
-pub(super) struct Serve {}
+pub(super) struct Serve {
+    /// Serve many clients over streamable HTTP at /mcp: HOST:PORT, or unix:/path for a socket of mode 0600
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
+}
 
-pub(super) fn run(context: &Context) -> Done {
+pub(super) fn run(context: &Context, arguments: &Serve) -> Done {
     let app = context.app()?;
+    Choice::parse(&app.config().toolsets).map_err(|e| Ended::usage(e.to_string()))?;
     start_log(app.config())?;
     for warning in &app.config().warnings {
         tracing::warn!("inventory: {warning}");
     }
     let runtime = runtime()?;
-    let result = runtime.block_on(serve_stdio(app));
+    let result = match &arguments.http {
+        None => runtime.block_on(serve_stdio(app)),
+        Some(address) => runtime.block_on(async {
+            let server = HttpServer::bind(&app, address).await.map_err(Ended::usage)?;
+            eprintln!("mcp-linux-infra: {}", server.start_line());
+            Ok::<_, Ended>(server.serve(app).await)
+        })?,
+    };
     // A thread that still reads stdin must not keep the process.
     runtime.shutdown_timeout(SHUTDOWN);
     Ok(result?)

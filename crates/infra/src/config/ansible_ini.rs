@@ -132,7 +132,6 @@ fn words(line: &str) -> Result<Vec<String>, String> {
                 }
                 word.push(next);
             }
-            (Some(_), c) => word.get_or_insert_default().push(c),
             (None, '#') => break,
             (None, c) if c.is_whitespace() => words.extend(word.take()),
             (None, '\\') => {
@@ -143,7 +142,8 @@ fn words(line: &str) -> Result<Vec<String>, String> {
                 quote = Some(c);
                 word.get_or_insert_default();
             }
-            (None, c) => word.get_or_insert_default().push(c),
+            // Inside quotes every other character is itself.
+            (_, c) => word.get_or_insert_default().push(c),
         }
     }
     if quote.is_some() {

@@ -24,7 +24,7 @@ struct Group {
     #[serde(default)]
     children: Vec<String>,
     #[serde(default)]
-    vars: BTreeMap<String, serde::de::IgnoredAny>,
+    vars: serde_json::Map<String, Value>,
 }
 
 /// Reads the text of a file.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::inventory::{Host, HostName, Inventory};
 use super::sources::{self, Format, Stated};
-use super::{Config, ConfigError, Environment, GrantTimes, Limits};
+use super::{Config, ConfigError, Environment, GrantTimes, Http, Limits};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -24,6 +24,7 @@ pub(super) struct ConfigFile {
     defaults: HostDefaults,
     limits: LimitsFile,
     grant: GrantFile,
+    http: HttpFile,
     hosts: Vec<HostFile>,
     inventory: InventoryFile,
 }
@@ -97,6 +98,10 @@ struct LimitsFile {
     fleet_concurrency: usize,
     fleet_host_seconds: u64,
     fleet_seconds: u64,
+    calls_per_caller: usize,
+    calls_per_host: usize,
+    calls_per_minute: usize,
+    wait_seconds: u64,
 }
 
 impl Default for LimitsFile {
@@ -111,6 +116,35 @@ impl Default for LimitsFile {
             fleet_concurrency: 16,
             fleet_host_seconds: 30,
             fleet_seconds: 120,
+            calls_per_caller: 32,
+            calls_per_host: 16,
+            calls_per_minute: 600,
+            wait_seconds: 30,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HttpFile {
+    token_file: Option<PathBuf>,
+    allowed_hosts: Vec<String>,
+    allowed_origins: Vec<String>,
+    max_sessions: usize,
+    session_idle_seconds: u64,
+    body_bytes: usize,
+}
+
+impl Default for HttpFile {
+    fn default() -> Self {
+        Self {
+            token_file: None,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            max_sessions: 64,
+            // Many clients of the older protocol do not begin anew when theirs has gone.
+            session_idle_seconds: 8 * 3600,
+            body_bytes: 1 << 20,
         }
     }
 }
@@ -149,6 +183,7 @@ impl ConfigFile {
         let resolve = |p: PathBuf| place.resolve(p, env);
         let limits = self.limits.checked(&place)?;
         let grant = self.grant.checked(&place)?;
+        let http = self.http.checked(&place, env)?;
         let state_dir = match self.state_dir {
             Some(dir) => resolve(dir),
             None => default_state_dir(env)?,
@@ -197,6 +232,7 @@ impl ConfigFile {
             limits,
             grant,
             warnings,
+            http,
             path,
         })
     }
@@ -358,6 +394,58 @@ impl LimitsFile {
             fleet_concurrency: count("fleet_concurrency", self.fleet_concurrency, 128)?,
             fleet_host: seconds("fleet_host_seconds", self.fleet_host_seconds, 3600)?,
             fleet: seconds("fleet_seconds", self.fleet_seconds, 3600)?,
+            calls_per_caller: count("calls_per_caller", self.calls_per_caller, 1024)?,
+            calls_per_host: count("calls_per_host", self.calls_per_host, 1024)?,
+            calls_per_minute: count("calls_per_minute", self.calls_per_minute, 100_000)?,
+            wait: seconds("wait_seconds", self.wait_seconds, 600)?,
+        })
+    }
+}
+
+impl HttpFile {
+    fn checked(self, place: &Place, env: &Environment) -> Result<Http, ConfigError> {
+        let wrong = |cause: String| Err(ConfigError::new(place.name(), cause));
+        if !(1..=1024).contains(&self.max_sessions) {
+            return wrong(format!(
+                "http.max_sessions = {}: it must be between 1 and 1024",
+                self.max_sessions
+            ));
+        }
+        if !(3600..=604_800).contains(&self.session_idle_seconds) {
+            return wrong(format!(
+                "http.session_idle_seconds = {}: it must be between 3600 and 604800",
+                self.session_idle_seconds
+            ));
+        }
+        if !(4096..=16 << 20).contains(&self.body_bytes) {
+            return wrong(format!(
+                "http.body_bytes = {}: it must be between 4096 and 16777216",
+                self.body_bytes
+            ));
+        }
+        let is_origin = |o: &String| {
+            let host = o.strip_prefix("https://").or_else(|| o.strip_prefix("http://"));
+            host.is_some_and(|h| !h.is_empty() && !h.contains(['/', '*', ' ']))
+        };
+        if let Some(origin) = self.allowed_origins.iter().find(|o| !is_origin(o)) {
+            return wrong(format!(
+                "http.allowed_origins: {origin:?} is no origin; write it as `https://app.example.com` or with `:port`, without a path"
+            ));
+        }
+        let is_name = |h: &String| !h.is_empty() && !h.contains(['/', '*', ' ', '@']);
+        if let Some(host) = self.allowed_hosts.iter().find(|h| !is_name(h)) {
+            return wrong(format!(
+                "http.allowed_hosts: {host:?} is no host name; write `infra.example.com` or with `:port`"
+            ));
+        }
+        let lower = |names: Vec<String>| names.iter().map(|n| n.to_ascii_lowercase()).collect();
+        Ok(Http {
+            token_file: self.token_file.map(|f| place.resolve(f, env)),
+            allowed_hosts: lower(self.allowed_hosts),
+            allowed_origins: lower(self.allowed_origins),
+            max_sessions: self.max_sessions,
+            session_idle: Duration::from_secs(self.session_idle_seconds),
+            body_bytes: self.body_bytes,
         })
     }
 }

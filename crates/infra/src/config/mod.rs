@@ -73,6 +73,8 @@ pub struct Config {
     pub grant: GrantTimes,
     /// What in the inventory's files does not count, with file and line.
     pub warnings: Vec<String>,
+    /// `serve --http`.
+    pub http: Http,
 }
 
 /// Bounds on what one call may cost.
@@ -96,6 +98,31 @@ pub struct Limits {
     pub fleet_host: Duration,
     /// A call to many hosts.
     pub fleet: Duration,
+    /// Of these, calls of one caller.
+    pub calls_per_caller: usize,
+    /// Of these, calls to one host.
+    pub calls_per_host: usize,
+    /// Calls that one caller may begin in a minute, evenly; a minute's worth may come at once.
+    pub calls_per_minute: usize,
+    /// How long a call waits for its turn before it is refused as `busy`.
+    pub wait: Duration,
+}
+
+/// The HTTP face.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// File of bearer tokens; without one only loopback and unix sockets are served.
+    pub token_file: Option<PathBuf>,
+    /// Names, with or without a port, that `Host` may hold besides loopback ones.
+    pub allowed_hosts: Vec<String>,
+    /// Origins, such as `https://app.example.com`, of web pages that may call.
+    pub allowed_origins: Vec<String>,
+    /// Sessions of clients that speak a protocol before 2026-07-28; the one unused longest goes first.
+    pub max_sessions: usize,
+    /// How long such a session lives without a request.
+    pub session_idle: Duration,
+    /// Bytes of one request.
+    pub body_bytes: usize,
 }
 
 /// How long approvals live.

@@ -31,7 +31,9 @@ pub(super) fn expand(pattern: &str) -> Result<(Vec<String>, Option<&str>), Strin
             .collect();
         rest = tail;
     }
-    done.iter_mut().for_each(|name| name.push_str(rest));
+    for name in &mut done {
+        name.push_str(rest);
+    }
     Ok((done, port))
 }
 

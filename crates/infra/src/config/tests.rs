@@ -70,6 +70,27 @@ fn a_named_file_must_exist_and_no_file_is_an_empty_inventory() {
 }
 
 #[test]
+fn http_keys_that_cannot_mean_what_they_say_are_refused() {
+    for (text, word) in [
+        ("allowed_origins = [\"*\"]", "allowed_origins"),
+        ("allowed_origins = [\"https://a.example/path\"]", "allowed_origins"),
+        ("allowed_hosts = [\"https://a.example\"]", "allowed_hosts"),
+        ("session_idle_seconds = 300", "session_idle_seconds"),
+        ("max_sessions = 0", "max_sessions"),
+        ("body_bytes = 1", "body_bytes"),
+        ("token = \"secret\"", "token"),
+    ] {
+        let error = load(&format!("[http]\n{text}\n"), &home()).unwrap_err();
+        assert!(error.cause.contains(word), "{text}: {error}");
+    }
+    let http = load("[http]\ntoken_file = \"t\"\nallowed_origins = [\"https://A.example:8443\"]\n", &home())
+        .unwrap()
+        .http;
+    assert!(http.token_file.unwrap().is_absolute());
+    assert_eq!(http.allowed_origins, ["https://a.example:8443"]);
+}
+
+#[test]
 fn limits_out_of_range_are_refused_by_name() {
     let error = load("[grant]\nlifetime_seconds = 901\n", &home()).unwrap_err();
     assert!(error.cause.contains("grant.lifetime_seconds") && error.cause.contains("900"), "{error}");

@@ -29,13 +29,16 @@ fn facts() -> TargetFacts {
 }
 
 /// One change of what a host says, and the checks that then fail.
+/// Makes one thing of the facts wrong.
+type Break = fn(&mut TargetFacts);
+
 #[test]
 fn what_a_host_says_is_held_against_this_server() {
     let dir = tempfile::tempdir().unwrap();
     let app = app(&dir, "[[hosts]]\nname = \"web01\"\n");
     let host = app.host("web01").unwrap();
     let here = Here { policy: "abc".into(), plans: facts().plans, approvers: Some("d1".into()) };
-    let cases: [(&str, fn(&mut TargetFacts)); 24] = [
+    let cases: [(&str, Break); 24] = [
         ("", |_| {}),
         ("policy", |f| f.policy = "other".into()),
         ("version", |f| f.version = "0.0.1".into()),

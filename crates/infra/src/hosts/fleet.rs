@@ -117,14 +117,13 @@ pub async fn diagnose_fleet<R: Reader>(
     let seconds = bounds.host.as_secs();
     let one = |(name, reader): (String, R)| async move {
         let work = diagnose_system(&reader, checks, remedies);
-        let row = match timeout(bounds.host, work).await {
-            Ok(answer) => answer.map_err(|e: Failure| absent_for(&name, e.code(), &e.to_string())),
-            Err(_) => {
-                let error = format!(
-                    "no answer to all checks within {seconds} s: ask this host alone, or raise limits.fleet_host_seconds"
-                );
-                Err(absent_for(&name, "timed_out", &error))
-            }
+        let row = if let Ok(answer) = timeout(bounds.host, work).await {
+            answer.map_err(|e: Failure| absent_for(&name, e.code(), &e.to_string()))
+        } else {
+            let error = format!(
+                "no answer to all checks within {seconds} s: ask this host alone, or raise limits.fleet_host_seconds"
+            );
+            Err(absent_for(&name, "timed_out", &error))
         };
         (name, row)
     };

@@ -1,9 +1,11 @@
-//! The Model Context Protocol face: tools over stdio, in both protocol eras.
+//! The Model Context Protocol face: tools over stdio and HTTP, in both protocol eras.
 //!
 //! Tools are a table ([`toolbox`]) that knows nothing of the protocol, so that `mcp-linux-infra tool call` uses
-//! the very same code; only [`server`] knows the protocol library. No tool approves anything.
+//! the very same code; only [`server`] and [`http`] know the protocol library. No tool approves anything.
 
 pub mod complete;
+pub mod http;
+mod limits;
 pub mod progress;
 pub mod prompts;
 pub mod resources;
@@ -14,6 +16,7 @@ mod tools;
 pub mod toolsets;
 mod wire;
 
+pub use http::HttpServer;
 pub use progress::Progress;
 pub use server::serve_stdio;
 pub use toolbox::{Answer, Call, Tool, Toolbox};

@@ -129,6 +129,7 @@ async fn host(call: Call, name: &str) -> Result<Value, NotRead> {
         "name": host.name.to_string(),
         "address": host.address,
         "port": host.port,
+        "groups": host.groups,
         "tags": host.tags,
         "tenant": host.tenant,
         "host_key_pinned": host.host_key.is_some(),

@@ -86,7 +86,7 @@ fn enumerate(value: &mut Value) {
 const IN_EVERY_ANSWER: [&str; 6] =
     ["host", "untrusted", "removed_controls", "redactions", "truncated", "note"];
 
-/// The output schema as `tools/list` carries it: the fields of the answer and their types, one level deep.
+/// The output schema as `tools/list` carries it: the fields of the answer, and which of them are lists or objects.
 ///
 /// It says less than the whole schema and nothing else, so every answer that the whole one permits is valid here.
 /// Whole schemas of forty tools cost a model as many tokens as an incident does; they are in `tool list --json` and in
@@ -97,7 +97,7 @@ pub(super) fn outline(output: &Map<String, Value>) -> Map<String, Value> {
         for (name, schema) in properties.iter().filter(|(name, _)| !IN_EVERY_ANSWER.contains(&name.as_str()))
         {
             let mut field = Map::new();
-            if let Some(kind) = schema.get("type").filter(|kind| kind.is_string()) {
+            if let Some(kind) = schema.get("type").filter(|kind| **kind == "array" || **kind == "object") {
                 field.insert("type".to_owned(), kind.clone());
             }
             fields.insert(name.clone(), Value::Object(field));
@@ -203,7 +203,7 @@ mod tests {
         let full = object(
             &json!({"type": "object", "required": ["a"], "additionalProperties": false, "properties": {
             "a": {"type": "array", "items": {"type": "object", "properties": {"deep": {"type": "string"}}}},
-            "b": {"type": ["string", "null"], "description": "long"},
+            "b": {"type": "string", "description": "long"},
             "c": {"anyOf": [{"type": "string"}, {"type": "integer"}]}}}),
         );
         assert_eq!(

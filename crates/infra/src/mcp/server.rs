@@ -1,4 +1,4 @@
-//! The protocol: stdio, both eras (`initialize` up to 2025-11-25, `_meta` from 2026-07-28).
+//! The protocol: both eras (`initialize` up to 2025-11-25, `_meta` from 2026-07-28).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,16 @@ use rmcp::model::{
 use rmcp::service::{Peer, RequestContext, RoleServer, ServerInitializeError};
 use rmcp::transport::stdio_pipes;
 use rmcp::{ServerHandler, ServiceExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
 
 use super::complete::Subject;
+use super::http::Principal;
+use super::limits::{Place, Places};
 use super::progress::{Progress, Step};
 use super::prompts::Prompts;
 use super::toolbox::{Call, Toolbox};
@@ -44,7 +46,7 @@ pub struct McpServer {
     choice: Arc<Choice>,
     listed: Arc<Vec<WireTool>>,
     prompts: Arc<Prompts>,
-    gate: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 impl McpServer {
@@ -52,7 +54,7 @@ impl McpServer {
     ///
     /// Errors: a chosen group of tools that there is not.
     pub fn new(app: Arc<App>) -> anyhow::Result<Self> {
-        let gate = Arc::new(Semaphore::new(app.config().limits.concurrent_calls));
+        let places = Arc::new(Places::new(app.config().limits, &app.config().inventory));
         let tools = Toolbox::new();
         let choice = Choice::parse(&app.config().toolsets)?;
         let listed = choice.listed(&tools).map(wire::tool).collect();
@@ -62,7 +64,7 @@ impl McpServer {
             choice: Arc::new(choice),
             listed: Arc::new(listed),
             prompts: Arc::new(Prompts::new()?),
-            gate,
+            places,
         })
     }
 
@@ -70,16 +72,41 @@ impl McpServer {
         Call { app: Arc::clone(&self.app), caller: self.caller(context), progress: Progress::default() }
     }
 
+    /// Takes no new call and waits for those that run, at most so long.
+    pub(super) async fn drain(&self, at_most: Duration) {
+        if tokio::time::timeout(at_most, self.places.drain()).await.is_err() {
+            tracing::warn!("calls that had not ended in {} s were given up", at_most.as_secs());
+        }
+    }
+
+    /// A place for what is not a tool call and costs as much.
+    async fn place(
+        &self,
+        context: &RequestContext<RoleServer>,
+        host: Option<&str>,
+    ) -> Result<Place, ErrorData> {
+        let person = person(context).unwrap_or_default();
+        self.places.take(&person, host).await.map_err(|refusal| {
+            ErrorData::internal_error(refusal.message.clone(), Some(json!({ "code": refusal.code })))
+        })
+    }
+
     fn caller(&self, context: &RequestContext<RoleServer>) -> String {
         let client = context.client_info().map_or_else(|| "unknown".to_owned(), |i| i.name.clone());
         // The name stands in the statement that a person signs: visible ASCII, without blanks.
         let plain = |c: char| if c.is_ascii_graphic() { c } else { '-' };
         let client: String = client.chars().map(plain).take(48).collect();
-        match &self.app.config().caller {
+        match person(context).as_ref().or(self.app.config().caller.as_ref()) {
             Some(person) => format!("assistant:{client}:for:{person}"),
             None => format!("assistant:{client}"),
         }
     }
+}
+
+/// Who holds the token that the request came with; `None` on stdio and for a nameless token.
+fn person(context: &RequestContext<RoleServer>) -> Option<String> {
+    let parts = context.extensions.get::<axum::http::request::Parts>()?;
+    parts.extensions.get::<Principal>()?.0.clone()
 }
 
 impl ServerHandler for McpServer {
@@ -129,11 +156,15 @@ impl ServerHandler for McpServer {
         let (progress, teller) = progress_of(&context);
         let call = Call { progress, ..self.call(&context) };
         let arguments = Value::Object(request.arguments.unwrap_or_default());
-        let gate = Arc::clone(&self.gate);
+        let places = Arc::clone(&self.places);
+        let person = person(&context).unwrap_or_default();
         let cancelled = context.ct.clone();
         let work = async move {
-            let _permit = gate.acquire_owned().await;
-            tool.call(call, arguments).await
+            let host = arguments.get("host").and_then(Value::as_str).map(str::to_owned);
+            match places.take(&person, host.as_deref()).await {
+                Ok(_place) => tool.call(call, arguments).await,
+                Err(refusal) => refusal.into(),
+            }
         };
         // Dropping the work closes its SSH channels, and the target then ends the program. An execution that was
         // handed over goes on: its outcome must be recorded.
@@ -164,6 +195,7 @@ impl ServerHandler for McpServer {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
+        let _place = self.place(&context, None).await?;
         let read = resources::read(self.call(&context), &self.tools, &request.uri).await;
         wire::content(&request.uri, read).map(Into::into)
     }
@@ -206,6 +238,7 @@ impl ServerHandler for McpServer {
             Some(subject) => {
                 let host = request.context.as_ref().and_then(|c| c.get_argument("host"));
                 let host = host.map(String::as_str);
+                let _place = self.place(&context, host).await?;
                 subject.values(&self.call(&context), &self.tools, &argument.value, host).await
             }
         };
@@ -287,7 +320,7 @@ pub async fn serve_stdio(app: Arc<App>) -> anyhow::Result<()> {
 }
 
 /// Looks at the plugin folder every two seconds, and at once on SIGHUP. No tool can ask for it: the model has no say in the policy.
-async fn watch_plugins(app: Arc<App>, mut hangup: Signal) {
+pub(super) async fn watch_plugins(app: Arc<App>, mut hangup: Signal) {
     let mut ticks = tokio::time::interval(Duration::from_secs(2));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {

@@ -86,6 +86,17 @@ pub struct Answer {
     pub error: bool,
 }
 
+impl From<ToolError> for Answer {
+    fn from(e: ToolError) -> Self {
+        let mut error = json!({ "code": e.code, "message": e.message });
+        if !e.details.is_null() {
+            error["details"] = e.details;
+        }
+        let text = format!("{}: {}", e.code, e.message);
+        Self { structured: json!({ "error": error }), text, error: true }
+    }
+}
+
 /// Hints to clients; never relied on.
 #[derive(Debug, Clone, Copy)]
 pub struct Hints {
@@ -213,17 +224,7 @@ impl Tool {
         });
         let mut answer = match result {
             Ok((structured, text)) => Answer { structured, text, error: false },
-            Err(e) => {
-                let mut error = json!({ "code": e.code, "message": e.message });
-                if !e.details.is_null() {
-                    error["details"] = e.details;
-                }
-                Answer {
-                    text: format!("{}: {}", e.code, e.message),
-                    structured: json!({ "error": error }),
-                    error: true,
-                }
-            }
+            Err(e) => e.into(),
         };
         if let Some(notice) = notice {
             answer.structured["notice"] = notice.into();

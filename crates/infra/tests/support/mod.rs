@@ -5,6 +5,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// A played target's plugin, with a command that the forced `mcp-wrapper` permits.
+#[allow(dead_code, reason = "not every test program plays a target")]
+pub(crate) const PLUGIN: &str = r#"
+name = "play"
+title = "t"
+category = "test"
+[[command]]
+name = "play"
+program = ["/usr/bin/play"]
+profile = "proc"
+[[command.form]]
+name = "act"
+level = "auto"
+words = ["say|slow|kill", "{int:0..9999}"]
+examples = ["play say 1"]
+counter_examples = ["play other 1"]
+"#;
+
 /// A running sshd; it ends with the value.
 pub(crate) struct Sshd {
     child: Child,
@@ -62,6 +80,23 @@ impl Sshd {
         let mut sshd = Self { child, dir, port, user };
         sshd.wait_until_it_listens();
         sshd
+    }
+
+    /// Starts one whose reader key runs what `mcp-wrapper` is, over a played root in `target/`.
+    #[allow(dead_code, reason = "not every test program plays a target")]
+    pub(crate) fn with_wrapper(idle_seconds: u32) -> Self {
+        let program = env!("CARGO_BIN_EXE_mcp-linux-infra");
+        // $PPID of the played program is the wrapper.
+        let play = "#!/bin/sh\ncase $1 in say) echo \"said $2\"; exit 7;; slow) echo $$ > \"${0%/usr/bin/play}/slow.$2\"; exec sleep 60;; kill) kill -9 $PPID;; esac";
+        let script = format!(
+            "umask 022; [ -d target ] || {{ mkdir -p target/etc/mcp-linux-infra/plugins.d target/usr/bin target/var/log
+             cat > target/etc/mcp-linux-infra/plugins.d/play.toml <<'END'\n{PLUGIN}\nEND
+             echo 'session_idle_seconds = {idle_seconds}' > target/etc/mcp-linux-infra/target.toml
+             cat > target/usr/bin/play <<'END'\n{play}\nEND
+             chmod 755 target/usr/bin/play; }}
+             exec '{program}' demo-target reader \"$PWD/target\""
+        );
+        Self::start(&script)
     }
 
     fn wait_until_it_listens(&mut self) {

@@ -33,7 +33,7 @@ struct ListHosts {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct Hosts {
+struct HostList {
     hosts: Vec<HostRow>,
     total: usize,
     groups: BTreeMap<String, usize>,
@@ -63,7 +63,7 @@ pub(super) fn selected<'a>(call: &'a Call, selector: &str) -> Result<Vec<&'a Hos
     })
 }
 
-async fn list_hosts(call: Call, a: ListHosts) -> Result<Reply<Hosts>, ToolError> {
+async fn list_hosts(call: Call, a: ListHosts) -> Result<Reply<HostList>, ToolError> {
     let chosen: Vec<&Host> = match &a.selector {
         Some(selector) => selected(&call, selector)?,
         None => call.app.config().inventory.iter().collect(),
@@ -79,7 +79,7 @@ async fn list_hosts(call: Call, a: ListHosts) -> Result<Reply<Hosts>, ToolError>
     };
     let owned = |counts: BTreeMap<&str, usize>| counts.into_iter().map(|(k, n)| (k.to_owned(), n)).collect();
     let inventory = &call.app.config().inventory;
-    let data = Hosts {
+    let data = HostList {
         total: chosen.len(),
         hosts: chosen.iter().take(limit).map(row).collect(),
         groups: owned(inventory.groups()),
