@@ -92,7 +92,8 @@ fn a_changed_folder_is_in_force_without_a_restart_and_a_wrong_one_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let plugins = dir.path().join("plugins.d");
     std::fs::create_dir(&plugins).unwrap();
-    std::fs::write(dir.path().join("c.toml"), "state_dir = \"state\"\n").unwrap();
+    std::fs::write(dir.path().join("c.toml"), "state_dir = \"state\"\n[limits]\ncalls_per_minute = 100000\n")
+        .unwrap();
     let mut server = Server::start(dir.path());
     assert_eq!(server.verdict(), "blocked");
     std::fs::write(plugins.join("local.toml"), FORM).unwrap();

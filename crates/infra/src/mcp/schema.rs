@@ -84,23 +84,23 @@ fn enumerate(value: &mut Value) {
 
 /// Fields that most answers have and that no client looks for by name before it sees them.
 const IN_EVERY_ANSWER: [&str; 6] =
-    ["host", "untrusted", "removed_controls", "redactions", "truncated", "note"];
+    ["host", "untrusted", "removed_controls", "redactions", "truncated", "errors"];
 
-/// The output schema as `tools/list` carries it: the fields of the answer, and which of them are lists or objects.
+/// The output schema as `tools/list` carries it: the fields that are always there and their types, one level deep.
 ///
 /// It says less than the whole schema and nothing else, so every answer that the whole one permits is valid here.
 /// Whole schemas of forty tools cost a model as many tokens as an incident does; they are in `tool list --json` and in
 /// the resource `infra://tools/NAME`.
 pub(super) fn outline(output: &Map<String, Value>) -> Map<String, Value> {
+    let required = output.get("required").and_then(Value::as_array);
+    let always = |name: &str| required.is_some_and(|names| names.iter().any(|n| n == name));
     let mut fields = Map::new();
     if let Some(Value::Object(properties)) = output.get("properties") {
-        for (name, schema) in properties.iter().filter(|(name, _)| !IN_EVERY_ANSWER.contains(&name.as_str()))
-        {
-            let mut field = Map::new();
-            if let Some(kind) = schema.get("type").filter(|kind| **kind == "array" || **kind == "object") {
-                field.insert("type".to_owned(), kind.clone());
+        for (name, schema) in properties.iter().filter(|(name, _)| always(name)) {
+            let kind = schema.get("type").filter(|kind| kind.is_string());
+            if let (Some(kind), false) = (kind, IN_EVERY_ANSWER.contains(&name.as_str())) {
+                fields.insert(name.clone(), json!({ "type": kind }));
             }
-            fields.insert(name.clone(), Value::Object(field));
         }
     }
     let mut outline = Map::new();
@@ -201,14 +201,16 @@ mod tests {
     #[test]
     fn an_outline_permits_what_the_schema_permits() {
         let full = object(
-            &json!({"type": "object", "required": ["a"], "additionalProperties": false, "properties": {
+            &json!({"type": "object", "required": ["a", "b", "d", "host"], "additionalProperties": false, "properties": {
             "a": {"type": "array", "items": {"type": "object", "properties": {"deep": {"type": "string"}}}},
             "b": {"type": "string", "description": "long"},
-            "c": {"anyOf": [{"type": "string"}, {"type": "integer"}]}}}),
+            "c": {"type": "string"},
+            "d": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+            "host": {"type": "string"}}}),
         );
         assert_eq!(
             Value::Object(outline(&full)),
-            json!({"type": "object", "properties": {"a": {"type": "array"}, "b": {}, "c": {}}})
+            json!({"type": "object", "properties": {"a": {"type": "array"}, "b": {"type": "string"}}})
         );
     }
 }

@@ -18,11 +18,12 @@ use super::{complete, schema};
 /// How long a client may keep a list: it does not change while the server runs.
 const LIST_TTL_MS: u64 = 300_000;
 const JSON: &str = "application/json";
-/// A server with a lock: what the program is, in the 24 by 24 pixels that clients show.
-const ICON: &str = "data:image/svg+xml;utf8,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' \
-                    stroke='%23256' stroke-width='2'%3E%3Crect x='3' y='3' width='18' height='7' rx='1.5'/%3E%3Cpath d='M3 \
-                    14h7M3 14v7h7M7 6.5h.1M7 17.5h.1M14 17v-2a2 2 0 0 1 5 0v2'/%3E%3Crect x='13' y='17' width='7' height='5' \
-                    rx='1'/%3E%3C/svg%3E";
+/// A server with a lock: what the program is, in the 24 by 24 pixels that clients show. Percent-encoded, as it must be a URI.
+const ICON: &str = "data:image/svg+xml,\
+    %3Csvg%20xmlns='http://www.w3.org/2000/svg'%20viewBox='0%200%2024%2024'%20fill='none'%20stroke='%23256'%20stro\
+    ke-width='2'%3E%3Crect%20x='3'%20y='3'%20width='18'%20height='7'%20rx='1.5'/%3E%3Cpath%20d='M3%2014h7M3%2014v7\
+    h7M7%206.5h.1M7%2017.5h.1M14%2017v-2a2%202%200%200%201%205%200v2'/%3E%3Crect%20x='13'%20y='17'%20width='7'%20h\
+    eight='5'%20rx='1'/%3E%3C/svg%3E";
 
 /// The program's icon.
 pub(super) fn icons() -> Vec<Icon> {
@@ -135,6 +136,12 @@ mod tests {
         assert_eq!((many.completion.values.len(), many.completion.total), (100, Some(151)));
         assert_eq!(many.completion.has_more, Some(true));
         assert_eq!(completion(vec!["a".into()]).completion.has_more, Some(false));
+    }
+
+    #[test]
+    fn the_icon_is_a_uri() {
+        let src = icons().remove(0).src;
+        assert!(src.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"{}|\\^`".contains(&b)), "{src}");
     }
 
     #[test]
