@@ -1,9 +1,11 @@
 //! Containers that ended badly, restart or are unhealthy.
 
+use futures::future::join_all;
 use serde::Deserialize;
 
 use super::{Check, Checked, Finding, Ground, Severity};
 use crate::hosts::hygiene::one_line;
+use crate::hosts::operand::ContainerName;
 use crate::hosts::reader::Failure;
 
 /// More findings say no more.
@@ -32,9 +34,34 @@ struct Container {
 }
 
 pub(super) async fn check(ground: Ground<'_>) -> Result<Checked, Failure> {
-    let found: Vec<Container> = ground.asker.json(&["podman", "ps", "--all", "--format", "json"]).await?;
+    let mut found: Vec<Container> = ground.asker.json(&["podman", "ps", "--all", "--format", "json"]).await?;
+    let fresh = found.iter_mut().filter(|c| c.is_fresh()).take(MAX_FINDINGS);
+    // `podman ps` of version 4 does not count restarts; one that cannot be asked stays at what it says.
+    join_all(fresh.map(|container| async move {
+        if let Some(restarts) = restarts(ground, container.name()).await {
+            container.restarts = restarts;
+        }
+    }))
+    .await;
     let findings = found.iter().filter_map(|c| judge(c, ground)).take(MAX_FINDINGS).collect();
     Ok(Checked { findings, errors: Vec::new() })
+}
+
+async fn restarts(ground: Ground<'_>, name: &str) -> Option<u64> {
+    let name: ContainerName = name.parse().ok()?;
+    let argv = ["podman", "inspect", "--format", "{{.RestartCount}}", name.as_str()];
+    ground.asker.text(&argv).await.ok()?.text.trim().parse().ok()
+}
+
+impl Container {
+    fn name(&self) -> &str {
+        self.names.as_ref().and_then(|n| n.first()).map_or(self.id.as_str(), String::as_str)
+    }
+
+    /// Runs, and only for seconds.
+    fn is_fresh(&self) -> bool {
+        self.state.eq_ignore_ascii_case("running") && self.status.contains("second")
+    }
 }
 
 fn judge(container: &Container, ground: Ground<'_>) -> Option<Finding> {
@@ -51,7 +78,7 @@ fn judge(container: &Container, ground: Ground<'_>) -> Option<Finding> {
             (Severity::Critical, format!("exited with status {code}{}{often}", exit_meaning(code)))
         }
         // One that came back seconds ago, and not for the first time, is in a loop.
-        "running" if container.restarts >= MANY_RESTARTS && container.status.contains("second") => {
+        "running" if container.restarts >= MANY_RESTARTS && container.is_fresh() => {
             (Severity::Critical, format!("restarts again and again, {} times so far", container.restarts))
         }
         _ if container.status.contains("(unhealthy)") => {
@@ -59,8 +86,7 @@ fn judge(container: &Container, ground: Ground<'_>) -> Option<Finding> {
         }
         _ => return None,
     };
-    let name = container.names.as_ref().and_then(|n| n.first()).map_or(container.id.as_str(), String::as_str);
-    let subject = one_line(name, 128);
+    let subject = one_line(container.name(), 128);
     let evidence = vec![one_line(&format!("{} {}", container.image, container.status), 200)];
     let suggestion = ground.remedies.of_container(&subject);
     Some(Finding { severity, check: Check::Containers, subject, what, evidence, suggestion })

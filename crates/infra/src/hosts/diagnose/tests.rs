@@ -293,10 +293,23 @@ fn sick_containers() {
 fn a_container_that_comes_back_again_and_again() {
     let raw = r#"[{"Names":["loop"],"Image":"i","State":"running","Status":"Up 2 seconds","Restarts":7,"ExitCode":1},
         {"Names":["settled"],"State":"running","Status":"Up 3 hours","Restarts":7},
+        {"Names":["asked"],"State":"running","Status":"Up Less than a second ago"},
+        {"Names":["--url=evil"],"State":"running","Status":"Up 1 second"},
         {"Names":["gone"],"State":"exited","Status":"Exited (1) 3 seconds ago","ExitCode":1,"Restarts":4}]"#;
-    let diagnosis = diagnose(&healthy().with("podman ps", answer(raw)), &[Check::Containers]);
+    let host = healthy()
+        .with("podman ps", answer(raw))
+        .with("podman inspect --format {{.RestartCount}} asked", answer("5\n"));
+    let diagnosis = diagnose(&host, &[Check::Containers]);
+    assert!(!host.asked().iter().any(|line| line.contains("evil")), "a name that is none is never asked for");
     let what: Vec<&str> = diagnosis.findings.iter().map(|f| f.what.as_str()).collect();
-    assert_eq!(what, ["restarts again and again, 7 times so far", "exited with status 1, restarted 4 times"]);
+    assert_eq!(
+        what,
+        [
+            "restarts again and again, 7 times so far",
+            "restarts again and again, 5 times so far",
+            "exited with status 1, restarted 4 times"
+        ]
+    );
 }
 
 #[test]
