@@ -73,7 +73,9 @@ step "fuzz lints" cargo clippy --quiet --locked --manifest-path fuzz/Cargo.toml 
 # Needs the debug program that the integration tests have built.
 step "MCP conformance, both revisions" scripts/conformance.sh
 step "MCP clients: TypeScript and Python SDKs, both eras" scripts/clients.sh
-step "demo" "$CARGO_TARGET_DIR/debug/mcp-linux-infra" demo
+# With a real sshd where there is one; the embedded server is for machines that have none.
+demo() { "$CARGO_TARGET_DIR/debug/mcp-linux-infra" demo | tee "$log" && grep -q 'a real sshd, with forced commands' "$log"; }
+step "demo" demo
 
 if [ $lab = 1 ]; then
   lab_up() { lab/down.sh >/dev/null 2>&1; lab/up.sh 2 && lab/deploy.sh t1 t2; }

@@ -187,12 +187,18 @@ pub struct Server<'a> {
     pub lab: &'a Lab,
     /// Its folder.
     pub dir: tempfile::TempDir,
+    config: PathBuf,
 }
 
 impl<'a> Server<'a> {
     /// A fresh state folder over the lab's configuration.
     pub fn new(lab: &'a Lab) -> Self {
-        Self { lab, dir: tempfile::tempdir().unwrap() }
+        Self::with_config(lab, lab.file("mcp-linux-infra.toml"))
+    }
+
+    /// A fresh state folder over another configuration in the lab's folder, which its paths are relative to.
+    pub fn with_config(lab: &'a Lab, config: PathBuf) -> Self {
+        Self { lab, dir: tempfile::tempdir().unwrap(), config }
     }
 
     /// A command line of the server's program.
@@ -200,7 +206,7 @@ impl<'a> Server<'a> {
         let mut command = self.lab.inside(Lab::program());
         command
             .arg("--config")
-            .arg(self.lab.file("mcp-linux-infra.toml"))
+            .arg(&self.config)
             .args(arguments)
             .env("XDG_STATE_HOME", self.dir.path())
             .env_remove("LINUX_MCP_CONFIG");

@@ -100,6 +100,11 @@ impl Client {
         self.ask("tools/call", json!({ "name": name, "arguments": arguments }))
     }
 
+    /// Process id of the server.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Closes stdin and waits for the server to go.
     pub fn end(mut self) -> i32 {
         self.stdin = None;

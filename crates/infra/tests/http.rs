@@ -108,7 +108,7 @@ fn mcp_http_04_a_session_that_is_guessed_or_of_another_is_not_found() {
     }
     let own = [("Authorization", alice.as_str()), ("Mcp-Session-Id", id.as_str())];
     assert!(server.post(&own, &list_tools()).message()["result"]["tools"].is_array(), "it lives on");
-    assert!(server.http("DELETE", "/mcp", &own, "").status < 300);
+    assert_eq!(server.http("DELETE", "/mcp", &own, "").status, 204);
     assert_eq!(server.post(&own, &list_tools()).status, 404, "it has ended");
 }
 

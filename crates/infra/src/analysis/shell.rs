@@ -18,7 +18,7 @@ pub const MOST_PARTS: usize = 32;
 /// The most characters of a part's text and of each sentence on it.
 pub const MOST_TEXT: usize = 160;
 /// The most operators, quotes, blanks and other characters that a shell may act on.
-const MOST_MARKS: usize = 128;
+const MOST_MARKS: usize = 96;
 /// The most steps of the parser, in its own unit of a hundred or so; programs within the bounds need under twenty.
 const MOST_STEPS: usize = 64;
 
@@ -114,7 +114,7 @@ fn bounds(line: &str) -> Result<(), &'static str> {
         blank = c == ' ';
     }
     if marks > MOST_MARKS {
-        return Err("it is too large or too deep (more than 128 operators, quotes and words)");
+        return Err("it is too large or too deep (more than 96 operators, quotes and words)");
     }
     Ok(())
 }

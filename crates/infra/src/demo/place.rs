@@ -72,6 +72,7 @@ impl Place {
             "etc/mcp-linux-infra/actions.d",
             "etc/mcp-linux-infra/plugins.d",
             "etc/ssh",
+            "proc",
             "var/lib",
             "var/log",
             "usr/bin",
@@ -101,6 +102,9 @@ impl Place {
             format!("{}\n", self.public_key("host")?).as_bytes(),
             0o600,
         )?;
+        // The native readers look beneath the demo's root only.
+        let memory = std::fs::read("/proc/meminfo").context("/proc/meminfo")?;
+        write(&root.join("proc/meminfo"), &memory, 0o600)?;
         super::target::initialise(&root)?;
         let play = format!(
             "#!/bin/sh\nexec {} demo-target systemctl {} \"$@\"\n",

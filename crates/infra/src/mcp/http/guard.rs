@@ -183,7 +183,12 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
         }
     };
     let may_begin = request.method() == Method::POST && !request.headers().contains_key(SESSION);
-    let response = next.run(request).await;
+    let ends = request.method() == Method::DELETE;
+    let mut response = next.run(request).await;
+    if ends && response.status() == StatusCode::ACCEPTED {
+        // The session has ended by now; a client that waits for "done" takes "accepted" for a failure.
+        *response.status_mut() = StatusCode::NO_CONTENT;
+    }
     if may_begin && let Some(id) = response.headers().get(SESSION).and_then(|v| v.to_str().ok()) {
         guard.sessions.begun(id, principal);
     }

@@ -1,6 +1,6 @@
 //! Streamable HTTP at `/mcp`, on TCP or a unix socket.
 //!
-//! Every request passes the [`guard`] first: `Host`, `Origin`, bearer token, whose session it is, size and shape of
+//! Every request passes the guard first: `Host`, `Origin`, bearer token, whose session it is, size and shape of
 //! the body. The protocol library behind it serves both eras.
 
 mod guard;
