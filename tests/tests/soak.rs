@@ -1,6 +1,6 @@
 //! Many calls on one server: memory, descriptors and the programs on the host are afterwards as they were.
 //!
-//! `SOAK_CALLS` says how many (2,000 in the suite; 20,000 by hand, `docs/MCP.md` has the figures).
+//! `SOAK_CALLS` says how many, else 20,000; `docs/MCP.md` has figures.
 
 #![allow(
     clippy::unwrap_used,
@@ -72,7 +72,7 @@ fn calls(client: &mut Client, count: usize) {
 #[test]
 fn many_calls_leave_nothing_behind() {
     let count: usize =
-        std::env::var("SOAK_CALLS").map_or(2000, |n| n.parse().expect("SOAK_CALLS is a number"));
+        std::env::var("SOAK_CALLS").map_or(20_000, |n| n.parse().expect("SOAK_CALLS is a number"));
     let lab = Lab::get();
     let config = lab.file("soak.toml");
     let plain = std::fs::read_to_string(lab.file("mcp-linux-infra.toml")).unwrap();
