@@ -3,11 +3,16 @@
 //! Each write takes the file's lock (`flock`), reads the last line anew, and appends with one `write` and one `fsync`, so
 //! several programs may share a chain. After a crash the last line may lack its end; the next write cuts it off and puts
 //! a record in its place that says so and quotes it. Nothing else is ever healed: a broken chain takes no more records.
+//!
+//! A file may be rotated by renaming it to `FILE.1` and making an empty `FILE`, as logrotate does with `create`: who had the
+//! old one open goes over to the new one at the next write, and an empty file goes on where `FILE.1` ends, so that both
+//! together are one chain. `FILE.1` must therefore not be compressed before the next rotation (`delaycompress`).
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::ops::Deref;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -86,10 +91,9 @@ impl std::error::Error for Error {
 #[derive(Debug)]
 pub struct FileLedger {
     path: PathBuf,
-    file: File,
+    /// `flock` keeps programs apart, the mutex the threads that share this file.
+    file: Mutex<File>,
     exclusive: bool,
-    /// `flock` keeps programs apart, not the threads that share this file.
-    threads: Mutex<()>,
 }
 
 impl FileLedger {
@@ -110,11 +114,13 @@ impl FileLedger {
     /// As [`FileLedger::open`], and `Locked`.
     pub fn open_exclusive(path: impl AsRef<Path>) -> Result<Self, Error> {
         let mut ledger = Self::open_file(path.as_ref())?;
-        if !ledger.try_lock()? {
-            return Err(Error::Locked(ledger.path));
-        }
         ledger.exclusive = true;
-        ledger.tail()?;
+        let lock = ledger.threads();
+        if !try_lock(&lock, &ledger.path)? {
+            return Err(Error::Locked(ledger.path.clone()));
+        }
+        ledger.tail(&lock)?;
+        drop(lock);
         Ok(ledger)
     }
 
@@ -125,26 +131,12 @@ impl FileLedger {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (options.open(path), false),
             other => (other, true),
         };
-        let ledger = Self {
-            path: path.to_owned(),
-            file: file.map_err(io_error(path, "open"))?,
-            exclusive: false,
-            threads: Mutex::new(()),
-        };
-        length(&ledger.file, path)?;
+        let file = file.map_err(io_error(path, "open"))?;
+        length(&file, path)?;
         if new {
-            ledger.sync_folder()?;
+            sync_folder(path)?;
         }
-        Ok(ledger)
-    }
-
-    /// A new file survives a power cut only when its folder is synced too.
-    fn sync_folder(&self) -> Result<(), Error> {
-        let folder = match self.path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error(folder, "sync"))
+        Ok(Self { path: path.to_owned(), file: Mutex::new(file), exclusive: false })
     }
 
     /// Writes one record and syncs it. When this returns, the record is on the disk.
@@ -154,28 +146,34 @@ impl FileLedger {
     /// # Errors
     /// Nothing was written, as far as the system allows to say: what must be audited must not be done.
     pub fn append(&self, event: &str, data: &Value, now_ms: i64) -> Result<Head, Error> {
-        let _lock = self.lock()?;
-        let tail = self.tail()?;
+        let lock = self.lock()?;
+        let tail = self.tail(&lock)?;
         let mut text = String::new();
         let mut head = tail.head.clone();
         if !tail.torn.is_empty() {
             head = add(&mut text, &head, HEALED, &describe_torn(&tail.torn), now_ms);
         }
         head = add(&mut text, &head, event, data, now_ms);
-        self.write(text.as_bytes(), &tail).inspect_err(|_| {
+        if let Some((older, end)) = &tail.cut {
+            older
+                .set_len(*end)
+                .and_then(|()| older.sync_data())
+                .map_err(io_error(&rotated_path(&self.path), "cut the torn line"))?;
+        }
+        self.write(&lock, text.as_bytes(), &tail).inspect_err(|_| {
             // if this fails too, the next write heals it
-            let _ = self.file.set_len(tail.end);
+            let _ = lock.set_len(tail.end);
         })?;
         Ok(head)
     }
 
-    fn write(&self, bytes: &[u8], tail: &Tail) -> Result<(), Error> {
-        self.file.write_all_at(bytes, tail.end).map_err(io_error(&self.path, "write"))?;
+    fn write(&self, file: &File, bytes: &[u8], tail: &Tail) -> Result<(), Error> {
+        file.write_all_at(bytes, tail.end).map_err(io_error(&self.path, "write"))?;
         if tail.torn.len() > bytes.len() {
             let end = tail.end + bytes.len() as u64;
-            self.file.set_len(end).map_err(io_error(&self.path, "cut the torn line"))?;
+            file.set_len(end).map_err(io_error(&self.path, "cut the torn line"))?;
         }
-        self.file.sync_data().map_err(io_error(&self.path, "sync"))
+        file.sync_data().map_err(io_error(&self.path, "sync"))
     }
 
     /// The chain's end as it is on the disk now.
@@ -183,8 +181,8 @@ impl FileLedger {
     /// # Errors
     /// As [`FileLedger::open`].
     pub fn head(&self) -> Result<Head, Error> {
-        let _lock = self.lock()?;
-        Ok(self.tail()?.head)
+        let lock = self.lock()?;
+        Ok(self.tail(&lock)?.head)
     }
 
     /// The file's path.
@@ -192,59 +190,131 @@ impl FileLedger {
         &self.path
     }
 
+    fn threads(&self) -> MutexGuard<'_, File> {
+        // a file is no worse for a panic while it was locked
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> Result<Lock<'_>, Error> {
-        // the mutex guards no data, so a panic while it was held spoils nothing
-        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.threads();
         if self.exclusive {
-            return Ok(Lock { file: None, _threads: threads });
+            return Ok(Lock { file, unlock: false });
         }
-        let deadline = Instant::now() + LOCK_WAIT;
-        while !self.try_lock()? {
-            if Instant::now() >= deadline {
-                return Err(Error::Locked(self.path.clone()));
+        loop {
+            wait_for_lock(&file, &self.path)?;
+            match self.successor(&file)? {
+                // this unlocks the old one
+                Some(new) => *file = new,
+                None => return Ok(Lock { file, unlock: true }),
             }
-            thread::sleep(LOCK_POLL);
-        }
-        Ok(Lock { file: Some(&self.file), _threads: threads })
-    }
-
-    fn try_lock(&self) -> Result<bool, Error> {
-        match self.file.try_lock() {
-            Ok(()) => Ok(true),
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(source)) => Err(io_error(&self.path, "lock")(source)),
         }
     }
 
-    fn tail(&self) -> Result<Tail, Error> {
-        let broken =
-            |cause| Error::Broken { path: self.path.clone(), broken: Broken { index: 0, seq: 0, cause } };
-        let (start, window) = self.last_bytes()?;
-        let Some(newline) = window.iter().rposition(|b| *b == b'\n') else {
-            return if start == 0 {
-                Ok(Tail { head: Head::genesis(), end: 0, torn: window })
-            } else {
-                Err(broken(Cause::TooLong))
-            };
+    /// The file that stands at the path now, when that is another one. When none does, the old one still takes records: a
+    /// rotation may be half done, and what was begun must be accounted for.
+    fn successor(&self, file: &File) -> Result<Option<File>, Error> {
+        let failed = |source| io_error(&self.path, "stat")(source);
+        let ours = file.metadata().map_err(failed)?;
+        let there = match std::fs::symlink_metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            there => there.map_err(failed)?,
         };
-        let torn = window[newline + 1..].to_vec();
-        let begin = window[..newline].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        let record = Record::read(&window[begin..newline]).map_err(broken)?;
-        let end = start + newline as u64 + 1;
-        Ok(Tail { head: record.head(), end, torn })
+        if (ours.dev(), ours.ino()) == (there.dev(), there.ino()) {
+            return Ok(None);
+        }
+        let new = careful().write(true).open(&self.path).map_err(io_error(&self.path, "open"))?;
+        length(&new, &self.path)?;
+        Ok(Some(new))
     }
 
-    /// Enough of the file's end to hold one whole line and one torn one; and where that begins.
-    fn last_bytes(&self) -> Result<(u64, Vec<u8>), Error> {
-        let failed = |source| io_error(&self.path, "read")(source);
-        let length = length(&self.file, &self.path)?;
-        let start = length.saturating_sub(2 * (MAX_LINE as u64 + 1));
-        let mut reader = &self.file;
-        let mut window = Vec::new();
-        reader.seek(SeekFrom::Start(start)).map_err(failed)?;
-        reader.take(length - start).read_to_end(&mut window).map_err(failed)?;
-        Ok((start, window))
+    fn tail(&self, file: &File) -> Result<Tail, Error> {
+        let tail = read_tail(file, &self.path)?;
+        if tail.end > 0 { Ok(tail) } else { self.rotated(tail) }
     }
+
+    /// Where a chain stands whose file has no record yet: at the end of the file before it, if there is one.
+    fn rotated(&self, mut tail: Tail) -> Result<Tail, Error> {
+        let older = rotated_path(&self.path);
+        let file = match careful().write(true).open(&older) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(tail),
+            file => file.map_err(io_error(&older, "open"))?,
+        };
+        // A write to it that was begun before it was renamed ends first.
+        wait_for_lock(&file, &older)?;
+        let last = read_tail(&file, &older)?;
+        if !last.torn.is_empty() {
+            tail.cut = Some((file, last.end));
+            if tail.torn.is_empty() {
+                tail.torn = last.torn;
+            }
+        }
+        tail.head = last.head;
+        Ok(tail)
+    }
+}
+
+/// The name under which a rotation leaves the file before: `FILE.1`.
+fn rotated_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".1");
+    PathBuf::from(name)
+}
+
+/// A new file survives a power cut only when its folder is synced too.
+fn sync_folder(path: &Path) -> Result<(), Error> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error(folder, "sync"))
+}
+
+fn wait_for_lock(file: &File, path: &Path) -> Result<(), Error> {
+    let deadline = Instant::now() + LOCK_WAIT;
+    while !try_lock(file, path)? {
+        if Instant::now() >= deadline {
+            return Err(Error::Locked(path.to_owned()));
+        }
+        thread::sleep(LOCK_POLL);
+    }
+    Ok(())
+}
+
+fn try_lock(file: &File, path: &Path) -> Result<bool, Error> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(source)) => Err(io_error(path, "lock")(source)),
+    }
+}
+
+fn read_tail(file: &File, path: &Path) -> Result<Tail, Error> {
+    let broken = |cause| Error::Broken { path: path.to_owned(), broken: Broken { index: 0, seq: 0, cause } };
+    let (start, window) = last_bytes(file, path)?;
+    let Some(newline) = window.iter().rposition(|b| *b == b'\n') else {
+        return if start == 0 {
+            Ok(Tail { head: Head::genesis(), end: 0, torn: window, cut: None })
+        } else {
+            Err(broken(Cause::TooLong))
+        };
+    };
+    let torn = window[newline + 1..].to_vec();
+    let begin = window[..newline].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+    let record = Record::read(&window[begin..newline]).map_err(broken)?;
+    let end = start + newline as u64 + 1;
+    Ok(Tail { head: record.head(), end, torn, cut: None })
+}
+
+/// Enough of the file's end to hold one whole line and one torn one; and where that begins.
+fn last_bytes(file: &File, path: &Path) -> Result<(u64, Vec<u8>), Error> {
+    let failed = |source| io_error(path, "read")(source);
+    let length = length(file, path)?;
+    let start = length.saturating_sub(2 * (MAX_LINE as u64 + 1));
+    let mut reader = file;
+    let mut window = Vec::new();
+    reader.seek(SeekFrom::Start(start)).map_err(failed)?;
+    reader.take(length - start).read_to_end(&mut window).map_err(failed)?;
+    Ok((start, window))
 }
 
 /// The end of a file: the last whole record, where it ends, and what stands after it.
@@ -252,18 +322,30 @@ struct Tail {
     head: Head,
     end: u64,
     torn: Vec<u8>,
+    /// The file before this one, when it is that one which has a torn line, and where its last whole line ends.
+    cut: Option<(File, u64)>,
 }
 
-/// Unlocks when dropped.
+/// The locked file; unlocks it when dropped.
 struct Lock<'a> {
-    file: Option<&'a File>,
-    _threads: MutexGuard<'a, ()>,
+    file: MutexGuard<'a, File>,
+    unlock: bool,
+}
+
+impl Deref for Lock<'_> {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
 }
 
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
-        // an unlock that fails is made up for when the file is closed
-        let _ = self.file.map(File::unlock);
+        if self.unlock {
+            // an unlock that fails is made up for when the file is closed
+            let _ = self.file.unlock();
+        }
     }
 }
 

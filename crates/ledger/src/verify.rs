@@ -66,6 +66,8 @@ impl std::error::Error for Broken {}
 /// What a whole chain says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
+    /// Where the chain begins: [`Head::genesis`], or of a file that goes on where a rotated one ended, that one's end.
+    pub start: Head,
     /// The chain's end.
     pub head: Head,
     /// The index, counted from 0, of each record whose time is before that of the record before it: the clock went back.
@@ -75,6 +77,8 @@ pub struct Report {
 /// Checks lines one by one, for a chain that does not fit into memory.
 #[derive(Clone, Debug)]
 pub struct Verifier {
+    /// `None` until the first record of a chain that may go on from an older file.
+    start: Option<Head>,
     head: Head,
     index: u64,
     time: i64,
@@ -84,7 +88,14 @@ pub struct Verifier {
 
 impl Default for Verifier {
     fn default() -> Self {
-        Self { head: Head::genesis(), index: 0, time: i64::MIN, time_back: Vec::new(), known: None }
+        Self {
+            start: Some(Head::genesis()),
+            head: Head::genesis(),
+            index: 0,
+            time: i64::MIN,
+            time_back: Vec::new(),
+            known: None,
+        }
     }
 }
 
@@ -94,12 +105,22 @@ impl Verifier {
         Self { known: Some(known.clone()).filter(|known| known.seq > 0), ..Self::default() }
     }
 
+    /// A verifier of a file that may go on where a rotated one ended: its first record is taken at its word for what came
+    /// before, and [`Report::start`] says what that was. Give the older file's lines first to have that checked as well.
+    pub fn continuing() -> Self {
+        Self { start: None, ..Self::default() }
+    }
+
     /// Checks the next line, without its newline.
     ///
     /// # Errors
     /// What breaks the chain here. The verifier must not be used after that.
     pub fn push(&mut self, line: &[u8]) -> Result<Record, Broken> {
         let record = Record::read(line).map_err(|cause| self.broken(cause))?;
+        if self.start.is_none() && record.seq > 0 {
+            self.head = Head { seq: record.seq - 1, hash: record.prev.clone() };
+            self.start = Some(self.head.clone());
+        }
         self.check(&record).map_err(|cause| self.broken(cause))?;
         if record.time < self.time {
             self.time_back.push(self.index);
@@ -137,7 +158,10 @@ impl Verifier {
             Some(known) if known.seq > self.head.seq => {
                 Err(self.broken(Cause::Shorter { expected: known.seq }))
             }
-            _ => Ok(Report { head: self.head, time_back: self.time_back }),
+            _ => {
+                let start = self.start.unwrap_or_else(Head::genesis);
+                Ok(Report { start, head: self.head, time_back: self.time_back })
+            }
         }
     }
 

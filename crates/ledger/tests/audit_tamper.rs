@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ledger::file::{self, Error, FileLedger, HEALED};
-use ledger::{Broken, Cause, Head, MAX_DATA, MAX_EVENT, MAX_LINE, Record, seal};
+use ledger::{Broken, Cause, Head, MAX_DATA, MAX_EVENT, MAX_LINE, Record, Verifier, seal};
 use ledger::{verify_against, verify_lines, verify_report};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -391,9 +391,90 @@ fn a_file_is_verified_with_its_places() {
     assert!(error.to_string().contains("record 4 was in it"), "{error}");
 }
 
+/// As logrotate does with `create`.
+fn rotate(log: &Path) {
+    fs::rename(log, log.with_extension("log.1")).unwrap();
+    fs::write(log, "").unwrap();
+}
+
+#[test]
+fn a_rotated_chain_goes_on_in_the_new_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("pra-run.log");
+    let held = FileLedger::open(&log).unwrap();
+    held.append("a", &json!({}), 1).unwrap();
+    let old = held.append("b", &json!({}), 2).unwrap();
+    rotate(&log);
+    // one that was open all the time, and one that comes after
+    held.append("c", &json!({}), 3).unwrap();
+    FileLedger::open(&log).unwrap().append("d", &json!({}), 4).unwrap();
+    let older = file::verify(log.with_extension("log.1")).unwrap();
+    assert_eq!(older.head, old);
+    let report = file::read(&log, Verifier::continuing(), |_| ()).unwrap();
+    assert_eq!((report.start, report.head.seq), (old, 4));
+    // taken alone it is no whole chain, and both together are one
+    assert!(file::verify(&log).is_err());
+    let both = [fs::read(log.with_extension("log.1")).unwrap(), fs::read(&log).unwrap()].concat();
+    assert_eq!(verify_lines(both.split(|b| *b == b'\n').filter(|l| !l.is_empty())).unwrap().seq, 4);
+}
+
+#[test]
+fn a_line_torn_before_a_rotation_is_told_in_the_new_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("pra-run.log");
+    FileLedger::open(&log).unwrap().append("a", &json!({}), 1).unwrap();
+    let mut torn = fs::read(&log).unwrap();
+    torn.extend_from_slice(b"{\"seq\":2,");
+    fs::write(&log, torn).unwrap();
+    rotate(&log);
+    FileLedger::open(&log).unwrap().append("b", &json!({}), 2).unwrap();
+    assert_eq!(file::verify(log.with_extension("log.1")).unwrap().head.seq, 1);
+    let mut events = Vec::new();
+    file::read(&log, Verifier::continuing(), |record| events.push(record.event)).unwrap();
+    assert_eq!(events, [HEALED, "b"]);
+}
+
+#[test]
+fn an_older_file_whose_end_was_changed_takes_no_successor() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("pra-run.log");
+    FileLedger::open(&log).unwrap().append("a", &json!({"x": 1}), 1).unwrap();
+    rotate(&log);
+    let older = log.with_extension("log.1");
+    fs::write(&older, fs::read_to_string(&older).unwrap().replace("\"x\":1", "\"x\":2")).unwrap();
+    assert!(matches!(FileLedger::open(&log), Err(Error::Broken { path, .. }) if path == older));
+    assert_eq!(fs::read(&log).unwrap(), b"");
+}
+
+#[test]
+fn programs_that_write_while_the_file_is_rotated_keep_one_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("pra-run.log");
+    FileLedger::open(&log).unwrap().append("first", &json!({}), 0).unwrap();
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let log = &log;
+            scope.spawn(move || {
+                let ledger = FileLedger::open(log).unwrap();
+                for n in 0..50 {
+                    ledger.append("work", &json!({"writer": writer, "n": n}), n).unwrap();
+                }
+            });
+        }
+        // rotated somewhere in the middle, wherever that falls
+        while fs::read(&log).unwrap().iter().filter(|b| **b == b'\n').count() < 20 {
+            std::thread::yield_now();
+        }
+        rotate(&log);
+    });
+    let both = [fs::read(log.with_extension("log.1")).unwrap(), fs::read(&log).unwrap()].concat();
+    let head = verify_lines(both.split(|b| *b == b'\n').filter(|l| !l.is_empty())).unwrap();
+    assert_eq!(head.seq, 201);
+}
+
 fn read(path: &Path) -> Vec<Record> {
     let mut records = Vec::new();
-    file::read(path, ledger::Verifier::default(), |record| records.push(record)).unwrap();
+    file::read(path, Verifier::default(), |record| records.push(record)).unwrap();
     records
 }
 

@@ -137,6 +137,25 @@ fn a_file_that_others_can_write_refuses_all() {
 }
 
 #[test]
+fn a_rotated_log_goes_on_as_one_chain() {
+    let played = Played::new();
+    let log = played.at("var/log/pra-run.log");
+    let older = log.with_extension("log.1");
+    played.runs(&played.envelope(&played.statement("a")), NOW);
+    let before = ledger::file::verify(&log).unwrap().head;
+    std::fs::rename(&log, &older).unwrap();
+    std::fs::write(&log, "").unwrap();
+    played.runs(&played.envelope(&played.statement("b")), NOW);
+    let report = ledger::file::read(&log, ledger::Verifier::continuing(), |_| ()).unwrap();
+    assert_eq!(report.start, before);
+    // and with the older one changed, nothing more runs
+    std::fs::write(&log, "").unwrap();
+    let text = std::fs::read_to_string(&older).unwrap();
+    std::fs::write(&older, text.replace("mark", "mask")).unwrap();
+    played.refused(&played.envelope(&played.statement("c")), NOW, "audit_unavailable");
+}
+
+#[test]
 fn without_a_log_nothing_runs_and_with_one_every_run_is_chained() {
     let played = Played::new();
     let log = played.at("var/log/pra-run.log");

@@ -1,9 +1,15 @@
 //! `audit tail`, `audit verify`
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use serde_json::Value;
 
 use super::{Context, Done, Ended, output};
+use crate::store::AuditReport;
+
+/// What a gzip file begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The audit chain.
 #[derive(Debug, Subcommand)]
@@ -22,9 +28,10 @@ pub(super) enum AuditCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Check a chain in a file instead, such as a copy of /var/log/pra-run.log
+        /// Check a chain in a file instead, such as a copy of /var/log/pra-run.log; once for each file of a rotated log, the
+        /// oldest first
         #[arg(long, value_name = "FILE")]
-        file: Option<std::path::PathBuf>,
+        file: Vec<PathBuf>,
     },
 }
 
@@ -38,18 +45,20 @@ impl AuditCommand {
                 Ok(())
             }
             Self::Verify { json, file } => {
-                let report = match file {
-                    None => context.app()?.store()?.audit_verify()?,
-                    Some(path) => {
-                        let text = std::fs::read(path)
-                            .map_err(|e| Ended::usage(format!("{}: {e}", path.display())))?;
-                        crate::store::verify_chain(text.split(|b| *b == b'\n').filter(|l| !l.is_empty()))
-                    }
+                let report = if file.is_empty() {
+                    context.app()?.store()?.audit_verify()?
+                } else {
+                    verify_files(file)?
                 };
                 if *json {
                     output::json(&report)?;
                 } else if report.ok {
                     output::line(&format!("ok: {} record(s), head {}", report.records, report.head))?;
+                    if let Some(seq) = report.continues_after {
+                        output::line(&format!(
+                            "it goes on after record {seq} of an older file, which was not checked: give that one first"
+                        ))?;
+                    }
                 } else {
                     output::line(&format!("BROKEN: {}", report.problem.as_deref().unwrap_or("unknown")))?;
                 }
@@ -57,6 +66,20 @@ impl AuditCommand {
             }
         }
     }
+}
+
+/// Reads the files as one chain.
+fn verify_files(files: &[PathBuf]) -> Result<AuditReport, Ended> {
+    let mut text = Vec::new();
+    for path in files {
+        let part = std::fs::read(path).map_err(|e| Ended::usage(format!("{}: {e}", path.display())))?;
+        if part.starts_with(&GZIP) {
+            let shown = path.display();
+            return Err(Ended::usage(format!("{shown}: compressed; unpack it first: zcat {shown} > FILE")));
+        }
+        text.extend_from_slice(&part);
+    }
+    Ok(crate::store::verify_files(text.split(|b| *b == b'\n').filter(|line| !line.is_empty())))
 }
 
 fn show(line: &str) -> Done {

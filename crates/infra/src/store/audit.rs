@@ -43,6 +43,9 @@ pub struct AuditReport {
     pub records: u64,
     /// Hash of the last good record.
     pub head: String,
+    /// Of a file that goes on where a rotated one ended, the number of the last record there: that one was not checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continues_after: Option<u64>,
     /// What is broken, and at which record.
     pub problem: Option<String>,
 }
@@ -70,16 +73,35 @@ impl Store {
     }
 }
 
-/// Checks a chain of records, one line each.
-pub fn verify_chain<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> AuditReport {
+/// Checks a chain of records from its first, one line each.
+fn verify_chain<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> AuditReport {
+    report(ledger::Verifier::default(), lines)
+}
+
+/// Checks the records of a chain in files, one line each, that may go on from an older file which was not given.
+pub fn verify_files<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> AuditReport {
+    report(ledger::Verifier::continuing(), lines)
+}
+
+fn report<L: AsRef<[u8]>>(mut verifier: ledger::Verifier, lines: impl IntoIterator<Item = L>) -> AuditReport {
     let mut records = 0;
-    let counted = lines.into_iter().inspect(|_| records += 1);
-    let result = ledger::verify_lines(counted);
-    match result {
-        Ok(head) => AuditReport { ok: true, records, head: head.hash, problem: None },
-        Err(broken) => {
-            AuditReport { ok: false, records, head: String::new(), problem: Some(broken.to_string()) }
-        }
+    let mut counted = lines.into_iter().inspect(|_| records += 1);
+    let result = counted.try_for_each(|line| verifier.push(line.as_ref()).map(drop));
+    match result.and_then(|()| verifier.finish()) {
+        Ok(whole) => AuditReport {
+            ok: true,
+            records,
+            head: whole.head.hash,
+            continues_after: Some(whole.start.seq).filter(|seq| *seq > 0),
+            problem: None,
+        },
+        Err(broken) => AuditReport {
+            ok: false,
+            records,
+            head: String::new(),
+            continues_after: None,
+            problem: Some(broken.to_string()),
+        },
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-pub use audit::{Audit, AuditReport, Receipt, verify_chain};
+pub use audit::{Audit, AuditReport, Receipt, verify_files};
 pub use learning::{BlockedCommand, CommandCount, LearningStats};
 pub(crate) use proposals::sha256_hex;
 pub use proposals::{NewProposal, Proposal, ProposalKind, Signature, State};
