@@ -30,9 +30,11 @@ const MODULES: &[(&str, &[&str])] = &[
     ("ssh", &["config", "store"]),
     ("hosts", &[]),
     ("learning", &["analysis", "hosts", "store"]),
+    ("listen", &[]),
     ("app", &["config", "hosts", "learning", "plugins", "ssh", "store"]),
     ("recovery", &["app", "config", "hosts", "ssh", "store"]),
-    ("mcp", &["analysis", "app", "config", "hosts", "learning", "recovery", "store"]),
+    ("mcp", &["analysis", "app", "config", "hosts", "learning", "listen", "recovery", "store"]),
+    ("web", &["app", "config", "hosts", "listen", "recovery", "store"]),
     ("doctor", &["app", "config", "hosts", "recovery", "ssh", "store"]),
     ("demo", &["app", "config", "recovery", "ssh", "store"]),
     (
@@ -50,6 +52,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "plugins",
             "recovery",
             "store",
+            "web",
         ],
     ),
 ];
@@ -58,8 +61,9 @@ const MODULES: &[(&str, &[&str])] = &[
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("rmcp", &["mcp/server.rs", "mcp/wire.rs", "mcp/http"]),
-    ("axum", &["mcp/http", "mcp/server.rs"]),
-    ("hyper", &["mcp/http"]),
+    ("axum", &["listen.rs", "mcp/http", "mcp/server.rs", "web"]),
+    ("askama", &["web"]),
+    ("hyper", &["listen.rs", "mcp/http"]),
     ("russh", &["ssh", "config", "recovery/signer.rs", "demo"]),
     ("target", &["demo/target.rs"]),
 ];

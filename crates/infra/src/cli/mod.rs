@@ -4,6 +4,7 @@
 
 mod approve;
 mod audit;
+mod dashboard;
 mod demo;
 mod diagnose;
 mod docs;
@@ -41,6 +42,7 @@ pub struct Cli {
 enum Command {
     /// Serve an MCP client on stdin and stdout, or many over HTTP
     Serve(serve::Serve),
+    Dashboard(dashboard::Dashboard),
     /// Show the whole chain on this machine, in under a minute: diagnose, propose, sign, run, verify
     Demo(demo::DemoArgs),
     /// The hosts of the inventory
@@ -155,6 +157,7 @@ fn run(cli: Cli) -> Done {
     let context = Context { config: cli.config };
     match cli.command {
         Command::Serve(c) => serve::run(&context, &c),
+        Command::Dashboard(c) => c.run(&context),
         Command::Demo(c) => c.run(),
         Command::DemoTarget(c) => c.run(),
         Command::Hosts(c) => c.run(&context),

@@ -37,7 +37,7 @@ pub(super) fn run(context: &Context, arguments: &Serve) -> Done {
 }
 
 /// Logs to stderr, and to a file when a folder is named; stdout carries protocol messages only.
-fn start_log(config: &Config) -> Done {
+pub(super) fn start_log(config: &Config) -> Done {
     use tracing_subscriber::EnvFilter;
     use tracing_subscriber::fmt;
     use tracing_subscriber::layer::SubscriberExt;

@@ -25,6 +25,7 @@ pub(super) struct ConfigFile {
     limits: LimitsFile,
     grant: GrantFile,
     http: HttpFile,
+    dashboard: DashboardFile,
     hosts: Vec<HostFile>,
     inventory: InventoryFile,
 }
@@ -151,6 +152,19 @@ impl Default for HttpFile {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+struct DashboardFile {
+    listen: String,
+    origin: Option<String>,
+}
+
+impl Default for DashboardFile {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8090".to_owned(), origin: None }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 struct GrantFile {
     lifetime_seconds: u64,
     proposal_ttl_seconds: u64,
@@ -233,6 +247,7 @@ impl ConfigFile {
             grant,
             warnings,
             http,
+            dashboard: super::Dashboard { listen: self.dashboard.listen, origin: self.dashboard.origin },
             path,
         })
     }

@@ -75,6 +75,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// `serve --http`.
     pub http: Http,
+    /// The dashboard.
+    pub dashboard: Dashboard,
 }
 
 /// Bounds on what one call may cost.
@@ -123,6 +125,15 @@ pub struct Http {
     pub session_idle: Duration,
     /// Bytes of one request.
     pub body_bytes: usize,
+}
+
+/// The dashboard.
+#[derive(Debug, Clone)]
+pub struct Dashboard {
+    /// `HOST:PORT` or `unix:/path`.
+    pub listen: String,
+    /// What people's browsers show, without a slash at its end; the passkeys are bound to its name.
+    pub origin: Option<String>,
 }
 
 /// How long approvals live.

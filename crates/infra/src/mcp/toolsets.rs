@@ -107,6 +107,7 @@ pub const TOOLSETS: [Toolset; 10] = [
             "list_pra_actions",
             "propose_pra_action",
             "verify_service",
+            "wait_for_approval",
         ],
     },
 ];

@@ -3,7 +3,7 @@
 use grant::{Kind, Statement};
 
 use crate::app::App;
-use crate::store::{NewProposal, Proposal, ProposalKind, Signature, now_ms};
+use crate::store::{NewProposal, Proposal, ProposalKind, Signature, State, now_ms};
 
 use super::propose::fresh_id;
 use super::{RecoveryError, Signer};
@@ -32,16 +32,46 @@ pub async fn preview(app: &App, id: &str) -> Result<Preview, RecoveryError> {
         let id = id.to_owned();
         app.blocking(move |store| store.proposal(&id)).await?
     };
-    let lifetime = i64::try_from(app.config().grant.lifetime.as_secs()).unwrap_or(300);
-    let draft = draft(&proposal.id, &proposal.asked, now_ms() / 1000, lifetime)?;
+    let draft = draft(&proposal.id, &proposal.asked, now_ms() / 1000, lifetime(app))?;
     let (id, bytes) = (proposal.id.clone(), draft.to_bytes());
     let expires_ms = draft.expires_at.saturating_mul(1000);
     let fixed = app.blocking(move |store| store.fix_statement(&id, &bytes, expires_ms)).await?;
     let bytes = fixed.statement.clone().unwrap_or_default();
+    understood(app, fixed, bytes)
+}
+
+impl Preview {
+    /// Whether the bytes stand: only then may they be signed. Otherwise they are a draft, for reading.
+    pub fn is_fixed(&self) -> bool {
+        self.proposal.statement.as_deref() == Some(self.bytes.as_slice())
+            && self.proposal.statement_expires_ms.is_some_and(|end| end > now_ms())
+    }
+}
+
+/// What a proposal would have a person sign, or has: changes nothing.
+pub async fn look(app: &App, id: &str) -> Result<Preview, RecoveryError> {
+    let proposal = {
+        let id = id.to_owned();
+        app.blocking(move |store| store.proposal(&id)).await?
+    };
+    // One that is over is shown as it was signed.
+    let counts = proposal.statement_expires_ms.is_some_and(|end| end > now_ms()) || proposal.state != State::Proposed;
+    let bytes = match proposal.statement.clone().filter(|_| counts) {
+        Some(bytes) => bytes,
+        None => draft(&proposal.id, &proposal.asked, now_ms() / 1000, lifetime(app))?.to_bytes(),
+    };
+    understood(app, proposal, bytes)
+}
+
+fn lifetime(app: &App) -> i64 {
+    i64::try_from(app.config().grant.lifetime.as_secs()).unwrap_or(300)
+}
+
+fn understood(app: &App, proposal: Proposal, bytes: Vec<u8>) -> Result<Preview, RecoveryError> {
     let statement = Statement::parse(&bytes)
         .map_err(|e| RecoveryError::refused("malformed", format!("the stored statement is unusable: {e}")))?;
     let (risk, steps) = meaning(app, &statement)?;
-    Ok(Preview { proposal: fixed, bytes, statement, risk, steps })
+    Ok(Preview { proposal, bytes, statement, risk, steps })
 }
 
 /// The statement of a proposal, valid from `not_before` (seconds since 1970) for `lifetime` seconds.
@@ -107,12 +137,23 @@ pub async fn sign(app: &App, preview: &Preview, signer: &Signer) -> Result<Propo
         .sign(grant::NAMESPACE, &preview.bytes)
         .await
         .map_err(|e| RecoveryError::refused("signer", e.to_string()))?;
+    add_signature(app, preview, armor, signer.name()).await
+}
+
+/// Stores a signature over the previewed bytes. `name` is who is believed to have made it, where this server has no copy of the
+/// approvers' file.
+pub async fn add_signature(
+    app: &App,
+    preview: &Preview,
+    armor: String,
+    name: &str,
+) -> Result<Proposal, RecoveryError> {
     let parsed = grant::sshsig::SshSig::parse(armor.as_bytes()).map_err(|e| {
         RecoveryError::refused("signature", format!("the signer gave no usable signature: {e}"))
     })?;
     let fingerprint = parsed.key.fingerprint();
     let signature = Signature {
-        signer: name_of_signer(app, &preview.bytes, &armor)?.unwrap_or_else(|| signer.name().to_owned()),
+        signer: name_of_signer(app, &preview.bytes, &armor)?.unwrap_or_else(|| name.to_owned()),
         fingerprint,
         armor,
         signed_ms: now_ms(),

@@ -9,7 +9,7 @@ mod execute;
 mod propose;
 mod signer;
 
-pub use approve::{Preview, Steps, preview, sign};
+pub use approve::{Preview, Steps, add_signature, look, preview, sign};
 pub use describe::{ApproversFact, KernelFact, LogsFact, TargetFacts, describe};
 pub use execute::{Executed, execute};
 pub(crate) use propose::fresh_id;

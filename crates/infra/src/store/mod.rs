@@ -5,6 +5,7 @@
 
 mod audit;
 mod learning;
+mod people;
 mod proposals;
 mod schema;
 
@@ -16,6 +17,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 pub use audit::{Audit, AuditReport, Receipt, verify_files};
 pub use learning::{BlockedCommand, CommandCount, LearningStats};
+pub use people::{Device, Role};
 pub(crate) use proposals::sha256_hex;
 pub use proposals::{NewProposal, Proposal, ProposalKind, Signature, State};
 

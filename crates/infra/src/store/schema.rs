@@ -57,6 +57,24 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE INDEX blocked_commands_by_count ON blocked_commands (count, last_seen);
 ",
+    "
+    CREATE TABLE invitations (
+        token_sha256 TEXT PRIMARY KEY,
+        person       TEXT NOT NULL,
+        role         TEXT NOT NULL,
+        expires_ms   INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE devices (
+        id         TEXT PRIMARY KEY,
+        person     TEXT NOT NULL,
+        role       TEXT NOT NULL,
+        point      TEXT NOT NULL,
+        counter    INTEGER NOT NULL,
+        created_ms INTEGER NOT NULL,
+        used_ms    INTEGER,
+        revoked_ms INTEGER
+    ) STRICT;
+",
 ];
 
 pub(super) fn migrate(tx: &Transaction<'_>) -> Result<(), StoreError> {

@@ -16,7 +16,7 @@ use serde::de::IgnoredAny;
 
 use crate::config::Http;
 
-use super::listener::{Bound, is_local};
+use crate::listen::{Bound, is_local};
 use super::sessions::Sessions;
 use super::tokens::{Principal, Tokens};
 

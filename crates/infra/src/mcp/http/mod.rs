@@ -4,7 +4,6 @@
 //! the body. The protocol library behind it serves both eras.
 
 mod guard;
-mod listener;
 mod sessions;
 mod tokens;
 
@@ -12,30 +11,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use rmcp::transport::streamable_http_server::StreamableHttpServerConfig;
 use rmcp::transport::streamable_http_server::tower::StreamableHttpService;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::listen::Bound;
 
 use super::server::{McpServer, watch_plugins};
 use guard::Guard;
-pub use listener::Bound;
 use sessions::Sessions;
 pub(super) use tokens::Principal;
 
 /// The path of the endpoint.
 const PATH: &str = "/mcp";
-/// Connections at once; more wait to be accepted.
-const CONNECTIONS: usize = 256;
-/// For the head of a request.
-const HEAD: Duration = Duration::from_secs(10);
 /// For running calls, once the server was told to end.
 const DRAIN: Duration = Duration::from_secs(5);
 /// For the last answers, once the calls have ended, and then for open streams.
@@ -54,7 +44,7 @@ impl HttpServer {
     pub async fn bind(app: &App, address: &str) -> Result<Self, String> {
         let http = &app.config().http;
         let tokens = http.token_file.clone().map(tokens::Tokens::open).transpose()?;
-        let bound = Bound::bind(address, tokens.is_some()).await?;
+        let bound = Bound::bind(address, tokens.is_some()).await.map_err(|e| format!("--http {e}"))?;
         let sessions = Sessions::new(http.max_sessions, http.session_idle);
         let guard = Arc::new(Guard::new(http, bound.tcp_address(), tokens, sessions));
         Ok(Self { bound, guard })
@@ -73,38 +63,13 @@ impl HttpServer {
         let server = McpServer::new(app)?;
         let streams = CancellationToken::new();
         let router = self.router(&server, streams.clone());
-        let connections = GracefulShutdown::new();
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
-        loop {
-            // The semaphore is never closed.
-            let accepted = async { (Arc::clone(&room).acquire_owned().await, self.bound.accept().await) };
-            let (place, stream) = tokio::select! {
-                accepted = accepted => accepted,
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-            };
-            let stream = match stream {
-                Ok(stream) => stream,
-                Err(e) => {
-                    // Out of descriptors: the ones that end make room.
-                    tracing::warn!("a connection could not be accepted: {e}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            };
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD)
-                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
-            let connection = connections.watch(connection);
-            tokio::spawn(async move {
-                // A peer that goes in the middle is no failure of ours.
-                if let Err(e) = connection.await {
-                    tracing::debug!("connection: {e}");
-                }
-                drop(place);
-            });
-        }
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        let connections = self.bound.serve(&router, stop).await;
         watch.abort();
         self.bound.close();
         let closed = connections.shutdown();

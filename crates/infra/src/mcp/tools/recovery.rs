@@ -1,13 +1,15 @@
 //! Recovery actions: list, propose, execute with a person's grant. Nothing here approves.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::mcp::toolbox::{Call, Hints, LOOK, Reply, Tool, ToolError, tool};
-use crate::recovery::{self, Ask};
+use crate::recovery::{self, Ask, RecoveryError};
 use crate::store::{Proposal, ProposalKind, State};
 
 use super::host;
@@ -41,6 +43,13 @@ pub(super) fn tools() -> Vec<Tool> {
             Hints { read_only: false, destructive: true, idempotent: true },
             "Runs a proposal that a person has signed, exactly once. Refused without a signature, which the target checks itself.",
             execute_pra_action,
+        ),
+        tool(
+            "wait_for_approval",
+            "Wait for a person's decision",
+            LOOK,
+            "Answers when a person has decided on the proposal, or after `timeout_seconds`.",
+            wait_for_approval,
         ),
     ]
 }
@@ -243,12 +252,60 @@ async fn propose_pra_action(call: Call, arguments: Propose) -> Result<Reply<Prop
     };
     let proposal = recovery::propose(&call.app, host, &ask, &arguments.rationale, &call.caller).await?;
     let row = ProposalRow::from(&proposal);
+    let page = call.app.config().dashboard.origin.as_ref();
+    let page = page.map(|origin| format!("at {origin}/proposals/{} or ", row.id)).unwrap_or_default();
     let next = format!(
-        "Nothing has run. A person reviews and signs it with `mcp-linux-infra approve {}` ({} distinct person(s)); then call \
+        "Nothing has run. A person reviews and signs it {page}with `mcp-linux-infra approve {}` ({} distinct person(s)); then call \
          execute_pra_action(host={}, action={}, approval_token={}).",
         row.id, row.approvals_needed, row.host, row.action, row.id
     );
     Ok(Reply { text: format!("{}\n{next}", row.line()), data: Proposed { proposal: row, next } })
+}
+
+/// How often a waiting call looks at the proposal.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// The longest wait; clients give a call up after 30 to 60 seconds.
+const MAX_WAIT: u64 = 25;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Wait {
+    /// The proposal's id.
+    id: String,
+    /// At most this long; call again to wait on.
+    #[serde(default = "max_wait")]
+    #[schemars(range(min = 1, max = 25))]
+    timeout_seconds: u64,
+}
+
+fn max_wait() -> u64 {
+    MAX_WAIT
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Waited {
+    proposal: ProposalRow,
+    /// Whether it still waits for a person.
+    waiting: bool,
+}
+
+async fn wait_for_approval(call: Call, arguments: Wait) -> Result<Reply<Waited>, ToolError> {
+    if !(1..=MAX_WAIT).contains(&arguments.timeout_seconds) {
+        return Err(ToolError::new("bad_arguments", format!("timeout_seconds: 1 to {MAX_WAIT}")));
+    }
+    let end = Instant::now() + Duration::from_secs(arguments.timeout_seconds);
+    let proposal = loop {
+        let id = arguments.id.clone();
+        let proposal = call.app.blocking(move |store| store.proposal(&id)).await.map_err(RecoveryError::from)?;
+        if proposal.state != State::Proposed || Instant::now() >= end {
+            break proposal;
+        }
+        tokio::time::sleep_until(end.min(Instant::now() + LOOK_AGAIN)).await;
+    };
+    let waiting = proposal.state == State::Proposed;
+    let row = ProposalRow::from(&proposal);
+    let next = if waiting { "It still waits: call again, or tell the person." } else { "" };
+    Ok(Reply { text: format!("{}\n{next}", row.line()).trim_end().to_owned(), data: Waited { proposal: row, waiting } })
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -1,4 +1,4 @@
-//! Where the server listens: TCP, on loopback unless a token is asked for, or a unix socket of our own.
+//! Where a server of ours listens: TCP, on loopback unless a token is asked for, or a unix socket of our own.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -6,16 +6,30 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+/// Connections at once; more wait to be accepted.
+const CONNECTIONS: usize = 256;
+/// For the head of a request.
+const HEAD: Duration = Duration::from_secs(10);
 
 /// A connection of either kind.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A listening socket.
 #[derive(Debug)]
-pub struct Bound(Kind);
+pub(crate) struct Bound(Kind);
 
 #[derive(Debug)]
 enum Kind {
@@ -30,14 +44,14 @@ enum Kind {
 
 impl Bound {
     /// Listens at `HOST:PORT` or `unix:/path`.
-    pub(super) async fn bind(address: &str, has_token: bool) -> Result<Self, String> {
+    pub(crate) async fn bind(address: &str, has_token: bool) -> Result<Self, String> {
         match address.strip_prefix("unix:") {
             Some(path) => unix(Path::new(path)).await,
             None => tcp(address, has_token).await,
         }
     }
 
-    pub(super) async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+    pub(crate) async fn accept(&self) -> io::Result<Box<dyn Stream>> {
         match &self.0 {
             Kind::Tcp(listener, _) => {
                 let (stream, _) = listener.accept().await?;
@@ -49,8 +63,44 @@ impl Bound {
         }
     }
 
+    /// Serves the router until `stop`; the connections that are still open then are the answer.
+    pub(crate) async fn serve(&self, router: &Router, stop: impl Future<Output = ()>) -> GracefulShutdown {
+        let connections = GracefulShutdown::new();
+        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        tokio::pin!(stop);
+        loop {
+            // The semaphore is never closed.
+            let accepted = async { (Arc::clone(&room).acquire_owned().await, self.accept().await) };
+            let (place, stream) = tokio::select! {
+                accepted = accepted => accepted,
+                () = &mut stop => return connections,
+            };
+            let stream = match stream {
+                Ok(stream) => stream,
+                Err(e) => {
+                    // Out of descriptors: the ones that end make room.
+                    tracing::warn!("a connection could not be accepted: {e}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD)
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+            let connection = connections.watch(connection);
+            tokio::spawn(async move {
+                // A peer that goes in the middle is no failure of ours.
+                if let Err(e) = connection.await {
+                    tracing::debug!("connection: {e}");
+                }
+                drop(place);
+            });
+        }
+    }
+
     /// The address on TCP.
-    pub(super) fn tcp_address(&self) -> Option<SocketAddr> {
+    pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
         match &self.0 {
             Kind::Tcp(_, address) => Some(*address),
             Kind::Unix { .. } => None,
@@ -58,7 +108,7 @@ impl Bound {
     }
 
     /// For people, and for the configuration of a client.
-    pub(super) fn url(&self, endpoint: &str) -> String {
+    pub(crate) fn url(&self, endpoint: &str) -> String {
         match &self.0 {
             Kind::Tcp(_, address) => format!("http://{address}{endpoint}"),
             Kind::Unix { path, .. } => format!("unix:{} (http://localhost{endpoint})", path.display()),
@@ -66,7 +116,7 @@ impl Bound {
     }
 
     /// Removes a unix socket.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         if let Kind::Unix { path, id, .. } = &self.0
             && fs::symlink_metadata(path).is_ok_and(|m| (m.dev(), m.ino()) == *id)
         {
@@ -79,11 +129,11 @@ async fn tcp(address: &str, has_token: bool) -> Result<Bound, String> {
     const FORM: &str = "write HOST:PORT with a port, such as 127.0.0.1:8080, or unix:/path";
     let mut found = tokio::net::lookup_host(address)
         .await
-        .map_err(|e| format!("--http {address:?} is no address: {e}; {FORM}"))?;
-    let wanted = found.next().ok_or_else(|| format!("--http {address:?} is no address; {FORM}"))?;
+        .map_err(|e| format!("{address:?} is no address: {e}; {FORM}"))?;
+    let wanted = found.next().ok_or_else(|| format!("{address:?} is no address; {FORM}"))?;
     if !wanted.ip().is_loopback() && !has_token {
         return Err(format!(
-            "--http {address}: {} is not a loopback address, so everybody who reaches it could call; name a file of \
+            "{address}: {} is not a loopback address, so everybody who reaches it could call; name a file of \
              bearer tokens as `token_file` in [http] of the config, or listen on 127.0.0.1 or unix:/path",
             wanted.ip()
         ));
@@ -97,14 +147,14 @@ async fn tcp(address: &str, has_token: bool) -> Result<Bound, String> {
             ErrorKind::AddrNotAvailable => "this machine has no such address: `ip addr` shows those it has",
             _ => FORM,
         };
-        format!("--http {address}: {e}; {next}")
+        format!("{address}: {e}; {next}")
     })?;
-    let bound = listener.local_addr().map_err(|e| format!("--http {address}: {e}"))?;
+    let bound = listener.local_addr().map_err(|e| format!("{address}: {e}"))?;
     Ok(Bound(Kind::Tcp(listener, bound)))
 }
 
 async fn unix(path: &Path) -> Result<Bound, String> {
-    let wrong = |cause: String| format!("--http unix:{}: {cause}", path.display());
+    let wrong = |cause: String| format!("unix:{}: {cause}", path.display());
     if !path.is_absolute() {
         return Err(wrong("the path must be absolute, such as unix:/run/user/1000/mcp.sock".to_owned()));
     }
@@ -149,7 +199,7 @@ async fn remove_stale(path: &Path) -> Result<(), String> {
 }
 
 /// Whether only this machine reaches it.
-pub(super) fn is_local(address: Option<SocketAddr>) -> bool {
+pub(crate) fn is_local(address: Option<SocketAddr>) -> bool {
     address.is_none_or(|a| is_loopback(a.ip()))
 }
 

@@ -1,0 +1,98 @@
+"use strict";
+// No page needs this to be read; it answers passkeys, sends what a person decides, and keeps live parts fresh.
+(() => {
+  const said = document.getElementById("said");
+  const words = document.body.dataset;
+  const tell = (text, bad) => { said.textContent = text; said.classList.toggle("bad", !!bad); };
+  const encode = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+  const decode = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+
+  async function post(path, body) {
+    const answer = await fetch(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body || {}) });
+    const data = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw new Error(data.error || answer.status + " " + answer.statusText);
+    return data;
+  }
+  async function assertion(challenge, rpId, allow) {
+    const made = await navigator.credentials.get({ publicKey: { challenge: decode(challenge), rpId, userVerification: "required", allowCredentials: allow.map((id) => ({ type: "public-key", id: decode(id) })) } });
+    const r = made.response;
+    return { id: encode(made.rawId), client_data: encode(r.clientDataJSON), authenticator_data: encode(r.authenticatorData), signature: encode(r.signature) };
+  }
+  const passkey = {
+    async login() {
+      const asked = await post("/login/begin");
+      await post("/login/finish", await assertion(asked.challenge, asked.rp_id, []));
+      location.replace("/");
+    },
+    async enrol(button) {
+      const token = location.hash.slice(1);
+      const asked = await post("/enrol/begin", { token });
+      const made = await navigator.credentials.create({ publicKey: { challenge: decode(asked.challenge), rp: { id: asked.rp_id, name: "mcp-linux-infra" }, user: { id: decode(asked.user_id), name: asked.person, displayName: asked.person }, pubKeyCredParams: [{ type: "public-key", alg: -7 }], authenticatorSelection: { residentKey: "required", userVerification: "required" }, attestation: "none" } });
+      const done = await post("/enrol/finish", { token, client_data: encode(made.response.clientDataJSON), authenticator_data: encode(made.response.getAuthenticatorData()) });
+      const shown = document.getElementById("enrolled");
+      shown.querySelector("pre").textContent = done.line;
+      shown.hidden = false;
+      button.hidden = true;
+      history.replaceState(null, "", location.pathname);
+    },
+    async approve(button) {
+      const d = button.dataset;
+      const asked = await post("/proposals/" + d.id + "/keys");
+      const given = await assertion(d.challenge, asked.rp_id, asked.ids);
+      await post("/proposals/" + d.id + "/approve", { sha256: d.sha256, ...given });
+      await refresh();
+    },
+  };
+  async function work(button, act) {
+    button.disabled = true;
+    tell(words.working);
+    try { await act(); tell(""); } catch (e) { tell(words.failed + " " + e.message, true); } finally { button.disabled = false; }
+  }
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-passkey]");
+    if (button) work(button, () => passkey[button.dataset.passkey](button));
+  });
+  document.addEventListener("submit", (event) => {
+    const form = event.target.closest("[data-post]");
+    if (!form) return;
+    event.preventDefault();
+    const button = form.querySelector("button");
+    work(button, async () => {
+      await post(form.dataset.post, Object.fromEntries(new FormData(form)));
+      if (form.dataset.then) location.replace(form.dataset.then); else await refresh();
+    });
+  });
+
+  // Live parts: the server says that something has changed, the page asks for itself and takes what differs.
+  const live = document.querySelector("[data-live]");
+  let had = live && live.innerHTML, asking = false, again = false;
+  async function refresh() {
+    if (!live) return location.reload();
+    if (asking) { again = true; return; }
+    asking = true;
+    try {
+      const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+      if (answer.redirected) return location.replace("/login");
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-live]");
+      const active = live.contains(document.activeElement) ? document.activeElement : null;
+      // What somebody is writing is not taken from under their hands.
+      if (fresh && fresh.innerHTML !== had && !(active && active.value)) {
+        had = fresh.innerHTML;
+        live.replaceChildren(...fresh.childNodes);
+        if (active) ([...live.querySelectorAll(active.tagName)].find((e) => e.outerHTML === active.outerHTML) || document.getElementById("main")).focus();
+        tell(words.updated);
+        count();
+      }
+    } finally { asking = false; }
+    if (again) { again = false; refresh(); }
+  }
+  if (live) new EventSource("/events").addEventListener("change", refresh);
+  function count() {
+    for (const time of document.querySelectorAll("[data-until]")) {
+      const left = Math.floor((Number(time.dataset.until) - Date.now()) / 1000);
+      time.textContent = left > 0 ? Math.floor(left / 60) + ":" + String(left % 60).padStart(2, "0") : words.expired;
+    }
+  }
+  count();
+  setInterval(count, 1000);
+})();

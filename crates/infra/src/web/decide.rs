@@ -1,0 +1,173 @@
+//! One proposal: what it would run, and what a person may do about it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::recovery::{self, Preview};
+use crate::store::{Role, State as Stands, sha256_hex};
+
+use super::Web;
+use super::enter::{Assertion, decode, encode, from_hex};
+use super::guard::{Doer, Problem, Reader, read, texts};
+use super::look::{error_page, store_error};
+use super::sessions::Person;
+use super::view::{Outcome, Page, ProposalPage, View, html, lines, moment, seen, subject};
+
+/// How the statement is digested before it is signed, as `ssh-keygen` does it.
+const HASH: grant::sshsig::Hash = grant::sshsig::Hash::Sha512;
+
+pub(super) async fn show(
+    State(web): State<Arc<Web>>,
+    Reader(person): Reader,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let t = texts(&headers);
+    let preview = match recovery::look(&web.app, &id).await {
+        Ok(preview) => preview,
+        Err(recovery::RecoveryError::Store(e)) => return store_error(t, Some(person), &e),
+        Err(e) => return error_page(t, Some(person), StatusCode::CONFLICT, &e.to_string()),
+    };
+    let view = view(&preview, &person);
+    let page = ProposalPage {
+        may_decide: person.role >= Role::Approver,
+        may_run: person.role >= Role::Operator && preview.proposal.state == Stands::Approved,
+        page: Page::new(t, Some(person), "/proposals"),
+        view,
+    };
+    html(&page)
+}
+
+/// Everything that says what runs is from the statement, never from what stands beside it in the database.
+fn view(preview: &Preview, person: &Person) -> View {
+    let (p, s) = (&preview.proposal, &preview.statement);
+    let fixed = preview.is_fixed();
+    let until_ms = if fixed { s.expires_at.saturating_mul(1000) } else { p.asked.expires_ms };
+    let challenge = if fixed { encode(&grant::sshsig::signed_data(grant::NAMESPACE, HASH, &preview.bytes)) } else { String::new() };
+    View {
+        id: p.id.clone(),
+        subject: subject(&s.action, &s.argv),
+        host: seen(&s.host),
+        tenant: seen(&s.tenant),
+        machine_id: seen(&s.machine_id),
+        params: s.params.iter().map(|(name, value)| (seen(name), seen(value))).collect(),
+        asked_by: seen(&s.proposed_by),
+        why: lines(&s.rationale),
+        risk: preview.risk.clone(),
+        steps: preview.steps.iter().map(|(phase, argv)| (phase.clone(), seen(&crate::app::line_of(argv)))).collect(),
+        state: p.state,
+        reason: p.reason.as_deref().map(seen).unwrap_or_default(),
+        wanted: p.asked.approvals,
+        signatures: p.signatures.iter().map(|s| (seen(&s.signer), moment(s.signed_ms), seen(&s.fingerprint))).collect(),
+        open: p.state == Stands::Proposed,
+        until_ms,
+        until: moment(until_ms),
+        fixed,
+        bytes: if fixed { seen(&String::from_utf8_lossy(&preview.bytes)) } else { String::new() },
+        sha256: sha256_hex(&preview.bytes),
+        challenge,
+        signed_by_me: p.signatures.iter().any(|s| s.signer == person.name),
+        result: p.result.as_ref().map(Outcome::from),
+    }
+}
+
+/// Fixes the bytes, so that they can be read and signed.
+pub(super) async fn review(State(web): State<Arc<Web>>, doer: Doer, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    doer.at_least(Role::Approver)?;
+    let preview = recovery::preview(&web.app, &id).await?;
+    Ok(Json(json!({ "sha256": sha256_hex(&preview.bytes) })))
+}
+
+/// Which of the person's passkeys may sign; an assertion by another one would only be refused later.
+pub(super) async fn keys(State(web): State<Arc<Web>>, doer: Doer) -> Result<Json<Value>, Problem> {
+    let person = doer.at_least(Role::Approver)?;
+    let devices = web.app.blocking(|store| store.devices()).await?;
+    let ids: Vec<String> =
+        devices.into_iter().filter(|d| d.person == person.name && d.revoked_ms.is_none()).map(|d| d.id).collect();
+    Ok(Json(json!({ "ids": ids, "rp_id": web.party.id })))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Approved {
+    /// Of the bytes that the person was shown.
+    sha256: String,
+    id: String,
+    client_data: String,
+    authenticator_data: String,
+    signature: String,
+}
+
+/// Takes the passkey's assertion over the statement and stores it as the signature that the target will verify.
+pub(super) async fn approve(
+    State(web): State<Arc<Web>>,
+    doer: Doer,
+    Path(id): Path<String>,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    let person = doer.at_least(Role::Approver)?;
+    let Approved { sha256, id: credential, client_data, authenticator_data, signature } = read(body).await?;
+    let given = Assertion { id: credential, client_data, authenticator_data, signature };
+    let wanted = given.id.clone();
+    let device = web.app.blocking(move |store| store.device(&wanted)).await?;
+    let device = device
+        .filter(|d| d.revoked_ms.is_none() && d.person == person.name)
+        .ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, "this is no passkey of yours"))?;
+    let preview = recovery::look(&web.app, &id).await?;
+    if !preview.is_fixed() || sha256_hex(&preview.bytes) != sha256 {
+        return Err(Problem::new(StatusCode::CONFLICT, "what you were shown is not what waits now: look again"));
+    }
+    if preview.proposal.signatures.iter().any(|s| s.signer == person.name) {
+        return Err(Problem::new(StatusCode::CONFLICT, "you have signed already; another person must sign too"));
+    }
+    let point = from_hex(&device.point);
+    let client_data = decode(&given.client_data)?;
+    let authenticator = decode(&given.authenticator_data)?;
+    let signature = decode(&given.signature)?;
+    let challenge = encode(&grant::sshsig::signed_data(grant::NAMESPACE, HASH, &preview.bytes));
+    web.party
+        .asserted(&challenge, &point, &client_data, &authenticator, &signature)
+        .map_err(|cause| Problem::new(StatusCode::FORBIDDEN, cause))?;
+    let armor = web.party.armor(&point, HASH, &client_data, &authenticator, &signature).map_err(Problem::bad)?;
+    let proposal = recovery::add_signature(&web.app, &preview, armor, &person.name).await?;
+    Ok(Json(json!({ "state": proposal.state })))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rejected {
+    reason: String,
+}
+
+pub(super) async fn reject(
+    State(web): State<Arc<Web>>,
+    doer: Doer,
+    Path(id): Path<String>,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    let person = doer.at_least(Role::Approver)?;
+    let Rejected { reason } = read(body).await?;
+    if reason.trim().is_empty() || reason.len() > 2000 {
+        return Err(Problem::bad("say why, in at most 2000 bytes"));
+    }
+    let proposal = web.app.blocking(move |store| store.reject(&id, &person.name, &reason)).await?;
+    Ok(Json(json!({ "state": proposal.state })))
+}
+
+/// Hands an approved proposal to its target, once.
+pub(super) async fn run(State(web): State<Arc<Web>>, doer: Doer, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    doer.at_least(Role::Operator)?;
+    let wanted = id.clone();
+    let proposal = web.app.blocking(move |store| store.proposal(&wanted)).await?;
+    let host = web.app.host(&proposal.asked.host).map_err(|e| Problem::new(StatusCode::CONFLICT, e))?.clone();
+    let subject = if proposal.asked.action.is_empty() { "command" } else { proposal.asked.action.as_str() };
+    let done = recovery::execute(&web.app, &host, subject, &id).await?;
+    Ok(Json(json!({ "state": done.proposal.state, "now": done.now })))
+}

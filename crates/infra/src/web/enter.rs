@@ -1,0 +1,219 @@
+//! Coming in: invitation, enrolment of a passkey, login, logout; and taking a device out again.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::recovery::fresh_id;
+use crate::store::{Role, sha256_hex};
+
+use super::Web;
+use super::guard::{COOKIE_NAME, Doer, Problem, read, texts, token};
+use super::sessions::Person;
+use super::passkey::approver_line;
+use super::view::{EnrolPage, LoginPage, Page, html};
+
+/// Bytes of a challenge; WebAuthn wants at least 16.
+const CHALLENGE: usize = 32;
+
+pub(super) async fn login_page(headers: HeaderMap) -> Response {
+    html(&LoginPage { page: Page::new(texts(&headers), None, "/login") })
+}
+
+pub(super) async fn enrol_page(headers: HeaderMap) -> Response {
+    html(&EnrolPage { page: Page::new(texts(&headers), None, "/enrol") })
+}
+
+impl Web {
+    /// A challenge that counts once.
+    fn fresh_challenge(&self) -> Result<String, Problem> {
+        let challenge = random()?;
+        self.sessions.challenge(&challenge, Instant::now());
+        Ok(challenge)
+    }
+
+    /// The challenge that a browser says to answer, if it is one of ours.
+    fn taken_challenge(&self, client_data: &[u8]) -> Result<String, Problem> {
+        #[derive(Deserialize)]
+        struct Named {
+            challenge: String,
+        }
+        let named: Named = serde_json::from_slice(client_data).map_err(|e| Problem::bad(format!("client data: {e}")))?;
+        if self.sessions.take(&named.challenge, Instant::now()) {
+            Ok(named.challenge)
+        } else {
+            Err(Problem::bad("that took too long, or was sent twice: begin anew"))
+        }
+    }
+
+    fn may_try(&self) -> Result<(), Problem> {
+        if self.sessions.may_try(Instant::now()) {
+            return Ok(());
+        }
+        Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many tries that failed: wait five minutes"))
+    }
+
+    /// Counts a failure; why it was one, only the log tells.
+    fn failed(&self, what: &str, cause: &str) -> Problem {
+        self.sessions.failed(Instant::now());
+        tracing::warn!("{what} refused: {cause}");
+        Problem::new(StatusCode::FORBIDDEN, format!("{what} refused"))
+    }
+}
+
+fn random() -> Result<String, Problem> {
+    let hex = fresh_id("", CHALLENGE).map_err(Problem::from)?;
+    Ok(encode(hex.as_bytes()))
+}
+
+/// Base64url without padding, as WebAuthn writes it.
+pub(super) fn encode(bytes: &[u8]) -> String {
+    Base64UrlUnpadded::encode_string(bytes)
+}
+
+/// Reads what [`encode`] writes.
+pub(super) fn decode(text: &str) -> Result<Vec<u8>, Problem> {
+    Base64UrlUnpadded::decode_vec(text).map_err(|_| Problem::bad("not base64url"))
+}
+
+pub(super) async fn login_begin(State(web): State<Arc<Web>>) -> Result<Json<Value>, Problem> {
+    web.may_try()?;
+    Ok(Json(json!({ "challenge": web.fresh_challenge()?, "rp_id": web.party.id })))
+}
+
+/// What a browser gives for a passkey, each field in base64url.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Assertion {
+    pub(super) id: String,
+    pub(super) client_data: String,
+    pub(super) authenticator_data: String,
+    pub(super) signature: String,
+}
+
+pub(super) async fn login_finish(State(web): State<Arc<Web>>, body: Body) -> Result<Response, Problem> {
+    web.may_try()?;
+    let given: Assertion = read(body).await?;
+    let client_data = decode(&given.client_data)?;
+    let challenge = web.taken_challenge(&client_data)?;
+    let id = given.id.clone();
+    let device = web.app.blocking(move |store| store.device(&id)).await?;
+    let Some(device) = device.filter(|d| d.revoked_ms.is_none()) else {
+        return Err(web.failed("login", "the passkey is unknown or revoked"));
+    };
+    let point = from_hex(&device.point);
+    let authenticator = decode(&given.authenticator_data)?;
+    let signature = decode(&given.signature)?;
+    let counter = web
+        .party
+        .asserted(&challenge, &point, &client_data, &authenticator, &signature)
+        .map_err(|cause| web.failed("login", &cause))?;
+    let id = given.id.clone();
+    if !web.app.blocking(move |store| store.logged_in(&id, counter)).await? {
+        return Err(web.failed("login", "the passkey's counter went back: there may be two of it"));
+    }
+    let secret = random()?;
+    let person = Person { name: device.person, role: device.role, device: device.id };
+    let answer = Json(json!({ "person": person.name }));
+    web.sessions.begin(&secret, person, Instant::now());
+    let cookie = format!("{COOKIE_NAME}={secret}; Path=/; Secure; HttpOnly; SameSite=Strict");
+    Ok(([(SET_COOKIE, cookie)], answer).into_response())
+}
+
+pub(super) async fn logout(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response {
+    if let Some(token) = token(&headers) {
+        web.sessions.end(token);
+    }
+    let cookie = format!("{COOKIE_NAME}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
+    ([(SET_COOKIE, cookie)], Json(json!({}))).into_response()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Invited {
+    token: String,
+}
+
+pub(super) async fn enrol_begin(State(web): State<Arc<Web>>, body: Body) -> Result<Json<Value>, Problem> {
+    web.may_try()?;
+    let invited: Invited = read(body).await?;
+    let digest = sha256_hex(invited.token.as_bytes());
+    let Some((person, _)) = web.app.blocking(move |store| store.invitation(&digest)).await? else {
+        return Err(web.failed("enrolment", "the invitation is unknown, used or too old"));
+    };
+    Ok(Json(json!({
+        "challenge": web.fresh_challenge()?,
+        "rp_id": web.party.id,
+        "person": person,
+        // A new one each time: a person may have several devices.
+        "user_id": random()?,
+    })))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Made {
+    token: String,
+    client_data: String,
+    authenticator_data: String,
+}
+
+pub(super) async fn enrol_finish(State(web): State<Arc<Web>>, body: Body) -> Result<Json<Value>, Problem> {
+    web.may_try()?;
+    let made: Made = read(body).await?;
+    let client_data = decode(&made.client_data)?;
+    let challenge = web.taken_challenge(&client_data)?;
+    let enrolled = web
+        .party
+        .enrolled(&challenge, &client_data, &decode(&made.authenticator_data)?)
+        .map_err(|cause| web.failed("enrolment", &cause))?;
+    let token = sha256_hex(made.token.as_bytes());
+    let (id, point) = (encode(&enrolled.id), to_hex(&enrolled.point));
+    let counter = enrolled.counter;
+    let device = web.app.blocking(move |store| store.enrol(&token, &id, &point, counter)).await?;
+    let Some(device) = device else {
+        return Err(web.failed("enrolment", "the invitation is unknown, used or too old"));
+    };
+    let line = approver_line(&device.person, &enrolled.point, &web.party.id);
+    Ok(Json(json!({ "person": device.person, "line": line })))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Revoked {
+    id: String,
+}
+
+pub(super) async fn revoke(State(web): State<Arc<Web>>, doer: Doer, body: Body) -> Result<Json<Value>, Problem> {
+    let given: Revoked = read(body).await?;
+    // One's own device, or an administrator any.
+    let person = if doer.0.device == given.id { doer.0 } else { doer.at_least(Role::Admin)? };
+    let id = given.id.clone();
+    let revoked = web.app.blocking(move |store| store.revoke_device(&id, &person.name)).await?;
+    web.sessions.end_device(&given.id);
+    match revoked {
+        Some(device) => Ok(Json(json!({ "device": device }))),
+        None => Err(Problem::new(StatusCode::NOT_FOUND, "there is no such device, or it is revoked already")),
+    }
+}
+
+pub(super) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// What is not hex gives nothing, and no key is empty.
+pub(super) fn from_hex(text: &str) -> Vec<u8> {
+    let digits = text.as_bytes().chunks(2).map(|pair| {
+        std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok())
+    });
+    digits.collect::<Option<Vec<u8>>>().unwrap_or_default()
+}

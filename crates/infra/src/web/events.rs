@@ -1,0 +1,58 @@
+//! Tells open pages that something has changed; what, they ask for themselves, with their own session.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use tokio::sync::watch;
+
+use crate::app::App;
+
+use super::Web;
+use super::guard::Reader;
+
+/// How often the database is asked whether another process (or this one) has changed it: a read of one number.
+const LOOK: Duration = Duration::from_millis(50);
+/// Keeps proxies from closing a silent stream, and finds browsers that have gone.
+const BEAT: Duration = Duration::from_secs(15);
+
+/// Counts changes of the database, for as long as somebody listens.
+pub(super) async fn watch_store(app: Arc<App>, sender: watch::Sender<u64>) {
+    let mut known = None;
+    let mut ticks = tokio::time::interval(LOOK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match app.blocking(|store| store.version()).await {
+            Ok(version) if known != Some(version) => {
+                known = Some(version);
+                sender.send_modify(|n| *n += 1);
+            }
+            Ok(_) => {}
+            Err(e) => tracing::warn!("the database cannot be watched: {e}"),
+        }
+    }
+}
+
+/// One event per change, `change`, and a comment now and then.
+pub(super) async fn stream(State(web): State<Arc<Web>>, Reader(_): Reader) -> Response {
+    let mut changes = web.changes.clone();
+    changes.mark_unchanged();
+    // What changed between the page and this stream is not missed: the first event comes at once.
+    let first = stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b"retry: 1000\nevent: change\ndata: \n\n")) });
+    let rest = stream::unfold(changes, |mut changes| async move {
+        let chunk: &'static [u8] = match tokio::time::timeout(BEAT, changes.changed()).await {
+            Ok(Ok(())) => b"event: change\ndata: \n\n",
+            Ok(Err(_)) => return None,
+            Err(_) => b": \n\n",
+        };
+        Some((Ok(Bytes::from_static(chunk)), changes))
+    });
+    let body = Body::from_stream(futures::StreamExt::chain(first, rest));
+    ([(CONTENT_TYPE, "text/event-stream")], body).into_response()
+}

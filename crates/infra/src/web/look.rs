@@ -1,0 +1,228 @@
+//! Pages to look at.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::store::{Proposal, Role, StoreError, now_ms};
+
+use super::guard::{Reader, texts};
+use super::passkey::approver_line;
+use super::sessions::Person;
+use super::texts::Texts;
+use super::view::{Card, Cell, ErrorPage, Page, ProposalsPage, TablePage, html, moment, seen};
+use super::{Web, enter};
+
+/// Rows of a list.
+const ROWS: usize = 200;
+
+/// What the search field sends.
+#[derive(Debug, Deserialize)]
+pub(super) struct Searched {
+    #[serde(default)]
+    q: String,
+}
+
+impl Searched {
+    fn words(&self) -> Vec<String> {
+        self.q.chars().take(200).collect::<String>().to_lowercase().split_whitespace().map(str::to_owned).collect()
+    }
+}
+
+/// A page that says what went wrong.
+pub(super) fn error_page(t: &'static Texts, person: Option<Person>, status: StatusCode, message: &str) -> Response {
+    let page = Page::new(t, person, "");
+    (status, html(&ErrorPage { page, status, message: seen(message) })).into_response()
+}
+
+pub(super) fn store_error(t: &'static Texts, person: Option<Person>, e: &StoreError) -> Response {
+    let status = match e {
+        StoreError::NoProposal(_) => StatusCode::NOT_FOUND,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    error_page(t, person, status, &e.to_string())
+}
+
+pub(super) async fn not_found(headers: HeaderMap) -> Response {
+    error_page(texts(&headers), None, StatusCode::NOT_FOUND, "there is no such page")
+}
+
+pub(super) async fn waiting(State(web): State<Arc<Web>>, Reader(person): Reader, headers: HeaderMap) -> Response {
+    let t = texts(&headers);
+    match web.app.blocking(|store| store.proposals(true, ROWS)).await {
+        Ok(rows) => proposals(t, person, &rows, true),
+        Err(e) => store_error(t, Some(person), &e),
+    }
+}
+
+pub(super) async fn history(State(web): State<Arc<Web>>, Reader(person): Reader, headers: HeaderMap) -> Response {
+    let t = texts(&headers);
+    match web.app.blocking(|store| store.proposals(false, ROWS)).await {
+        Ok(rows) => proposals(t, person, &rows, false),
+        Err(e) => store_error(t, Some(person), &e),
+    }
+}
+
+fn proposals(t: &'static Texts, person: Person, rows: &[Proposal], waiting: bool) -> Response {
+    let (here, heading, empty) = if waiting { ("/", "waiting", "none_waiting") } else { ("/history", "history", "none") };
+    let page = Page::new(t, Some(person), here);
+    html(&ProposalsPage { page, heading, empty, waiting, rows: rows.iter().map(Card::from).collect() })
+}
+
+fn table(t: &'static Texts, person: Person, here: &'static str, heading: &'static str) -> TablePage {
+    TablePage {
+        page: Page::new(t, Some(person), here),
+        heading,
+        note: String::new(),
+        alarm: false,
+        search: None,
+        live: false,
+        columns: Vec::new(),
+        rows: Vec::new(),
+    }
+}
+
+pub(super) async fn hosts(State(web): State<Arc<Web>>, Reader(person): Reader, headers: HeaderMap) -> Response {
+    let rows = web.app.config().inventory.iter().map(|h| {
+        vec![
+            Cell::Text(seen(h.name.as_str())),
+            Cell::Code(seen(&format!("{}:{}", h.address, h.port))),
+            Cell::Text(seen(&h.tenant)),
+            Cell::Text(seen(&[h.groups.as_slice(), h.tags.as_slice()].concat().join(", "))),
+        ]
+    });
+    let rows = rows.collect();
+    let page = table(texts(&headers), person, "/hosts", "nav_hosts");
+    html(&TablePage { columns: vec!["host", "address", "tenant", "tags"], rows, ..page })
+}
+
+pub(super) async fn policy(
+    State(web): State<Arc<Web>>,
+    Reader(person): Reader,
+    Query(searched): Query<Searched>,
+    headers: HeaderMap,
+) -> Response {
+    let (catalogue, words, t) = (web.app.catalogue(), searched.words(), texts(&headers));
+    let mut rows = Vec::new();
+    for plugin in catalogue.plugins() {
+        for form in plugin.commands.iter().flat_map(|c| &c.forms) {
+            let text = format!("{} {} {} {}", plugin.title, form.usage(), form.title, form.examples.join(" ")).to_lowercase();
+            if words.iter().all(|w| text.contains(w)) {
+                rows.push(vec![
+                    Cell::Text(form.level.to_string()),
+                    Cell::Text(form.risk.to_string()),
+                    Cell::Code(seen(form.usage())),
+                    Cell::Text(seen(&form.title)),
+                ]);
+            }
+        }
+    }
+    rows.truncate(2 * ROWS);
+    let note = format!("{}: {}", t.get("policy_digest"), catalogue.digest());
+    let page = table(t, person, "/policy", "nav_policy");
+    html(&TablePage { note, search: Some(searched.q), columns: vec!["level", "risk", "form", "summary"], rows, ..page })
+}
+
+pub(super) async fn learning(State(web): State<Arc<Web>>, Reader(person): Reader, headers: HeaderMap) -> Response {
+    let t = texts(&headers);
+    let found = match web.app.blocking(|store| store.blocked_commands(1, 0, now_ms() / 1000)).await {
+        Ok(found) => found,
+        Err(e) => return store_error(t, Some(person), &e),
+    };
+    let rows = found
+        .iter()
+        .take(ROWS)
+        .map(|b| {
+            vec![
+                Cell::Text(b.count.to_string()),
+                Cell::Code(seen(&b.shape)),
+                Cell::Text(seen(&b.hosts.join(", "))),
+                Cell::Text(moment(b.last_seen.saturating_mul(1000))),
+            ]
+        })
+        .collect();
+    let page = table(t, person, "/learning", "nav_learning");
+    let note = t.get("learning_help").to_owned();
+    html(&TablePage { note, columns: vec!["count", "form", "host", "when"], rows, ..page })
+}
+
+pub(super) async fn audit(
+    State(web): State<Arc<Web>>,
+    Reader(person): Reader,
+    Query(searched): Query<Searched>,
+    headers: HeaderMap,
+) -> Response {
+    let t = texts(&headers);
+    let read = web.app.blocking(|store| Ok((store.audit_verify()?, store.audit_tail(10 * ROWS)?))).await;
+    let (report, lines) = match read {
+        Ok(read) => read,
+        Err(e) => return store_error(t, Some(person), &e),
+    };
+    let words = searched.words();
+    let matching = lines.iter().rev().filter(|line| {
+        let line = line.to_lowercase();
+        words.iter().all(|w| line.contains(w))
+    });
+    let rows = matching.take(ROWS).map(|line| audit_row(line)).collect();
+    let note = match &report.problem {
+        None => format!("{}: {} · {}", t.get("chain_ok"), report.records, report.head),
+        Some(problem) => format!("{}: {}", t.get("chain_broken"), seen(problem)),
+    };
+    let page = table(t, person, "/audit", "nav_audit");
+    let columns = vec!["record", "when", "event", "what"];
+    html(&TablePage { note, alarm: !report.ok, search: Some(searched.q), live: true, columns, rows, ..page })
+}
+
+fn audit_row(line: &str) -> Vec<Cell> {
+    let record: Value = serde_json::from_str(line).unwrap_or(Value::Null);
+    vec![
+        Cell::Text(record["seq"].to_string()),
+        Cell::Text(moment(record["time"].as_i64().unwrap_or(0))),
+        Cell::Text(seen(record["event"].as_str().unwrap_or("?"))),
+        Cell::Code(seen(&record["data"].to_string())),
+    ]
+}
+
+pub(super) async fn people(State(web): State<Arc<Web>>, Reader(person): Reader, headers: HeaderMap) -> Response {
+    let t = texts(&headers);
+    let devices = match web.app.blocking(|store| store.devices()).await {
+        Ok(devices) => devices,
+        Err(e) => return store_error(t, Some(person), &e),
+    };
+    let rows = devices
+        .iter()
+        .map(|d| {
+            let may_revoke = d.revoked_ms.is_none() && (person.role >= Role::Admin || person.device == d.id);
+            let last = match d.revoked_ms {
+                Some(ms) => Cell::Text(format!("{} {}", t.get("revoked"), moment(ms))),
+                None if may_revoke => Cell::Revoke(d.id.clone()),
+                None => Cell::Text(String::new()),
+            };
+            vec![
+                Cell::Text(seen(&d.person)),
+                Cell::Text(d.role.as_str().to_owned()),
+                Cell::Text(d.used_ms.map_or_else(|| "–".to_owned(), moment)),
+                Cell::Code(seen(&approver_line(&d.person, &enter::from_hex(&d.point), &web.party.id))),
+                last,
+            ]
+        })
+        .collect();
+    let note = format!("{} {}: {}", t.get("people_help"), t.get("approvers_known"), approvers(&web));
+    let page = table(t, person, "/people", "nav_people");
+    html(&TablePage { note, live: true, columns: vec!["person", "role", "last_used", "approvers_line", "device"], rows, ..page })
+}
+
+/// The persons in this server's copy of the approvers' file.
+fn approvers(web: &Web) -> String {
+    let Some(path) = &web.app.config().approvers else { return "–".to_owned() };
+    let parsed = std::fs::read_to_string(path).ok().and_then(|text| grant::Approvers::parse(&text).ok());
+    let Some(parsed) = parsed else { return format!("{} ?", seen(&path.display().to_string())) };
+    let mut names: Vec<String> = parsed.iter().map(|a| seen(&a.person)).collect();
+    names.sort();
+    names.dedup();
+    names.join(", ")
+}

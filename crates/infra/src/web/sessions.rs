@@ -1,0 +1,170 @@
+//! Who is logged in, which challenges wait for an answer, and who tries too often. All of it lives in memory: a restart logs out.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::store::{Role, sha256_hex};
+
+/// Without a request.
+const IDLE: Duration = Duration::from_mins(30);
+/// From login on.
+const ABSOLUTE: Duration = Duration::from_hours(12);
+/// For a person to touch their key.
+const CHALLENGE: Duration = Duration::from_mins(5);
+/// Challenges that wait at once; the oldest goes first.
+const CHALLENGES: usize = 1000;
+/// Failed logins and enrolments, from everybody together, before all must wait.
+const FAILURES: usize = 30;
+const FAILURES_IN: Duration = Duration::from_mins(5);
+/// Sessions at once; the one unused longest goes first.
+const SESSIONS: usize = 2000;
+
+/// A person who is logged in.
+#[derive(Debug, Clone)]
+pub(super) struct Person {
+    pub(super) name: String,
+    pub(super) role: Role,
+    /// Their credential's id, base64url.
+    pub(super) device: String,
+}
+
+#[derive(Debug)]
+struct Session {
+    person: Person,
+    began: Instant,
+    used: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// By the digest of the token: what memory holds is of no use as a cookie.
+    sessions: HashMap<String, Session>,
+    challenges: HashMap<String, Instant>,
+    failures: Vec<Instant>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Sessions(Mutex<Inner>);
+
+impl Sessions {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a session of this token.
+    pub(super) fn begin(&self, token: &str, person: Person, now: Instant) {
+        let mut inner = self.lock();
+        inner.drop_old(now);
+        if inner.sessions.len() >= SESSIONS {
+            let oldest = inner.sessions.iter().min_by_key(|(_, s)| s.used).map(|(id, _)| id.clone());
+            oldest.and_then(|id| inner.sessions.remove(&id));
+        }
+        inner.sessions.insert(sha256_hex(token.as_bytes()), Session { person, began: now, used: now });
+    }
+
+    /// Whose session it is, while it lasts.
+    pub(super) fn person(&self, token: &str, now: Instant) -> Option<Person> {
+        let mut inner = self.lock();
+        inner.drop_old(now);
+        let session = inner.sessions.get_mut(&sha256_hex(token.as_bytes()))?;
+        session.used = now;
+        Some(session.person.clone())
+    }
+
+    pub(super) fn end(&self, token: &str) {
+        self.lock().sessions.remove(&sha256_hex(token.as_bytes()));
+    }
+
+    /// Ends every session of a device.
+    pub(super) fn end_device(&self, device: &str) {
+        self.lock().sessions.retain(|_, s| s.person.device != device);
+    }
+
+    /// Remembers a challenge that was given out.
+    pub(super) fn challenge(&self, challenge: &str, now: Instant) {
+        let mut inner = self.lock();
+        inner.drop_old(now);
+        if inner.challenges.len() >= CHALLENGES {
+            let oldest = inner.challenges.iter().min_by_key(|(_, at)| **at).map(|(c, _)| c.clone());
+            oldest.and_then(|c| inner.challenges.remove(&c));
+        }
+        inner.challenges.insert(challenge.to_owned(), now);
+    }
+
+    /// Takes a challenge: each is answered once.
+    pub(super) fn take(&self, challenge: &str, now: Instant) -> bool {
+        let mut inner = self.lock();
+        inner.drop_old(now);
+        inner.challenges.remove(challenge).is_some()
+    }
+
+    /// Whether another try may be made.
+    pub(super) fn may_try(&self, now: Instant) -> bool {
+        let mut inner = self.lock();
+        inner.drop_old(now);
+        inner.failures.len() < FAILURES
+    }
+
+    pub(super) fn failed(&self, now: Instant) {
+        self.lock().failures.push(now);
+    }
+}
+
+impl Inner {
+    fn drop_old(&mut self, now: Instant) {
+        let age = |at: Instant| now.saturating_duration_since(at);
+        self.sessions.retain(|_, s| age(s.used) < IDLE && age(s.began) < ABSOLUTE);
+        self.challenges.retain(|_, at| age(*at) < CHALLENGE);
+        self.failures.retain(|at| age(*at) < FAILURES_IN);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alice() -> Person {
+        Person { name: "alice".to_owned(), role: Role::Approver, device: "d1".to_owned() }
+    }
+
+    #[test]
+    fn a_session_ends_when_idle_and_when_old() {
+        let (sessions, start) = (Sessions::default(), Instant::now());
+        sessions.begin("t", alice(), start);
+        assert!(sessions.person("other", start).is_none());
+        let mut now = start;
+        while now < start + ABSOLUTE - Duration::from_mins(20) {
+            assert!(sessions.person("t", now).is_some());
+            now += Duration::from_mins(20);
+        }
+        assert!(sessions.person("t", start + ABSOLUTE).is_none(), "however busy");
+        sessions.begin("u", alice(), start);
+        assert!(sessions.person("u", start + IDLE).is_none());
+    }
+
+    #[test]
+    fn a_challenge_is_answered_once_and_in_time() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        sessions.challenge("c", now);
+        assert!(!sessions.take("d", now));
+        assert!(sessions.take("c", now));
+        assert!(!sessions.take("c", now));
+        sessions.challenge("late", now);
+        assert!(!sessions.take("late", now + CHALLENGE));
+    }
+
+    #[test]
+    fn a_revoked_device_is_logged_out_and_many_failures_lock() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        sessions.begin("t", alice(), now);
+        sessions.end_device("d1");
+        assert!(sessions.person("t", now).is_none());
+        for _ in 0..FAILURES {
+            assert!(sessions.may_try(now));
+            sessions.failed(now);
+        }
+        assert!(!sessions.may_try(now));
+        assert!(sessions.may_try(now + FAILURES_IN));
+    }
+}
