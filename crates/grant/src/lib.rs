@@ -36,6 +36,7 @@ pub mod sshsig;
 mod statement;
 mod text;
 mod verify;
+pub mod webauthn;
 mod wire;
 
 pub use approvers::{ApproverError, Approvers};
@@ -44,9 +45,10 @@ pub use refusal::{Code, Refusal};
 pub use sshsig::SshSig;
 pub use statement::{Kind, Statement, VERSION};
 pub use verify::{
-    Approval, Envelope, Rules, Threshold, Verified, check_target, check_threshold, check_time, verify,
-    verify_signatures,
+    Approval, Envelope, Fido, Rules, Threshold, Verified, check_counter, check_target, check_threshold,
+    check_time, verify, verify_signatures,
 };
+pub use webauthn::Passkeys;
 
 /// The SSHSIG namespace of a grant: what `ssh-keygen -Y sign -n` must be given.
 pub const NAMESPACE: &str = "pra-grant@mcp-linux-infra";

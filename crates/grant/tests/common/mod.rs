@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+pub(crate) mod passkey;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -131,7 +131,7 @@ fn name_of_signer(app: &App, statement: &[u8], armor: &str) -> Result<Option<Str
         .map_err(|e| RecoveryError::refused("config", format!("{place}: {e}")))?;
     let envelope = grant::Envelope::new(statement, &[armor])
         .map_err(|e| RecoveryError::refused("signature", e.to_string()))?;
-    let approvals = grant::verify_signatures(&envelope, &approvers, grant::APPLICATION, now_ms() / 1000)
+    let approvals = grant::verify_signatures(&envelope, &approvers, &grant::Fido::default(), now_ms() / 1000)
         .map_err(|e| {
             RecoveryError::refused(
                 "signature",
