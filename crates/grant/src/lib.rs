@@ -18,7 +18,7 @@
 //!     &envelope,
 //!     &approvers,
 //!     &rules,
-//!     |statement| Threshold { min: if statement.action == "reboot_system" { 2 } else { 1 }, verify_required: false },
+//!     |statement| Ok(Threshold { min: if statement.action == "reboot_system" { 2 } else { 1 }, verify_required: false }),
 //!     now,
 //!     high_water,
 //! )?;
@@ -29,6 +29,7 @@
 
 pub mod approvers;
 mod base64;
+pub mod calendar;
 pub mod key;
 mod point;
 mod refusal;
@@ -40,10 +41,11 @@ pub mod webauthn;
 mod wire;
 
 pub use approvers::{ApproverError, Approvers};
+pub use calendar::{Freeze, Scope, Window, check_calendar};
 pub use key::PublicKey;
 pub use refusal::{Code, Refusal};
 pub use sshsig::SshSig;
-pub use statement::{Kind, Statement, VERSION};
+pub use statement::{Kind, MIN_REASON, Statement, VERSION};
 pub use verify::{
     Approval, Envelope, Fido, Rules, Threshold, Verified, check_counter, check_target, check_threshold,
     check_time, verify, verify_signatures,

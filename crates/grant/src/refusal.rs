@@ -83,10 +83,22 @@ codes! {
     PolicyChanged = "policy_changed",
     /// The policy never runs this.
     Blocked = "blocked",
+    /// A freeze is on.
+    Frozen = "frozen",
+    /// No maintenance window is open.
+    OutsideWindow = "outside_window",
+    /// The target does not let this be done with fewer persons than usual, or not by this one.
+    BreakGlass = "break_glass",
+    /// What was done last time with fewer persons than usual was not reviewed yet.
+    ReviewPending = "review_pending",
+    /// There is nothing of this name to review, or not by this person.
+    NoReview = "no_review",
     /// This grant was used before.
     NonceSeen = "nonce_seen",
     /// A grant of this proposal was used before.
     ProposalSeen = "proposal_seen",
+    /// Somebody has denied this proposal.
+    Denied = "denied",
     /// A security key's count of signatures did not rise.
     Counter = "counter",
     /// The record of used grants is missing: nothing runs until root makes it anew.

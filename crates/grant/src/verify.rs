@@ -152,19 +152,19 @@ pub struct Verified {
 ///
 /// # Errors
 /// The first check that fails, in this order: signatures over the raw bytes, strict parse, persons against the
-/// threshold for what the statement asks, target, time.
+/// threshold for what the statement asks, or what says that there is none, target, time.
 pub fn verify(
     envelope: &Envelope<'_>,
     approvers: &Approvers,
     rules: &Rules,
-    threshold: impl Fn(&Statement) -> Threshold,
+    threshold: impl FnOnce(&Statement) -> Result<Threshold, Refusal>,
     now: i64,
     high_water: i64,
 ) -> Result<Verified, Refusal> {
     // a key's validity is judged by the later clock as well: setting the clock back revives no key
     let approvals = verify_signatures(envelope, approvers, &rules.fido, now.max(high_water))?;
     let statement = Statement::parse(envelope.statement)?;
-    check_threshold(&statement, &approvals, threshold(&statement))?;
+    check_threshold(&statement, &approvals, threshold(&statement)?)?;
     check_target(&statement, rules)?;
     check_time(&statement, rules, now, high_water)?;
     Ok(Verified { statement, approvals })
@@ -252,7 +252,7 @@ pub fn check_counter(approval: &Approval, highest: u32) -> Result<(), Refusal> {
     }
 }
 
-/// Checks who signed against how many must: distinct persons, and none of them the one who proposed.
+/// Checks who signed against how many must: distinct persons, and none of them the one who proposed what runs.
 ///
 /// # Errors
 /// `self_approval`, `user_verification`, `too_few_approvers`.
@@ -264,7 +264,7 @@ pub fn check_threshold(
     let proposer = statement.proposed_by.to_ascii_lowercase();
     let persons: BTreeSet<String> =
         approvals.iter().map(|approval| approval.person.to_ascii_lowercase()).collect();
-    if persons.contains(&proposer) {
+    if statement.kind.runs() && persons.contains(&proposer) {
         return Err(Refusal::new(
             Code::SelfApproval,
             format!("{proposer} proposed this and may not approve it"),

@@ -71,6 +71,7 @@ pub(super) fn draft(
         not_before,
         expires_at: not_before.saturating_add(lifetime),
         nonce: fresh_id("", 16)?,
+        break_glass: None,
     })
 }
 
@@ -81,7 +82,9 @@ fn meaning(app: &App, statement: &Statement) -> Result<(String, Steps), Recovery
             let judged = app.catalogue().judge(&crate::app::line_of(&statement.argv));
             Ok((judged.risk.to_string(), vec![("run".to_owned(), statement.argv.clone())]))
         }
-        Kind::Procedure => Err(RecoveryError::refused("unknown_action", "procedures cannot be approved yet")),
+        Kind::Procedure | Kind::Deny | Kind::Review => {
+            Err(RecoveryError::refused("unknown_action", "only actions and commands can be approved here"))
+        }
         Kind::Action => {
             let action =
                 app.actions().get(&statement.action).filter(|a| a.plan() == statement.plan).ok_or_else(
