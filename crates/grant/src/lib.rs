@@ -18,7 +18,10 @@
 //!     &envelope,
 //!     &approvers,
 //!     &rules,
-//!     |statement| Ok(Threshold { min: if statement.action == "reboot_system" { 2 } else { 1 }, verify_required: false }),
+//!     |statement| {
+//!         let min = if statement.action == "reboot_system" { 2 } else { 1 };
+//!         Ok(Threshold { min, verify_required: false, outside_browser: 0 })
+//!     },
 //!     now,
 //!     high_water,
 //! )?;

@@ -120,6 +120,9 @@ pub struct Threshold {
     pub min: u32,
     /// Every signature must be by a security key that verified its user.
     pub verify_required: bool,
+    /// Distinct persons, of those, who sign outside of a browser. What a browser shows and has signed comes from a server; these
+    /// persons do not depend on it.
+    pub outside_browser: u32,
 }
 
 /// One person's verified signature.
@@ -277,15 +280,17 @@ pub fn check_threshold(
         );
         return Err(Refusal::new(Code::UserVerification, message));
     }
-    let min = threshold.min.max(1);
+    enough(&persons, threshold.min.max(1), "have signed")?;
+    let outside = approvals.iter().filter(|a| a.origin.is_none()).map(|a| a.person.to_ascii_lowercase());
+    enough(&outside.collect(), threshold.outside_browser, "have signed outside of a browser")
+}
+
+fn enough(persons: &BTreeSet<String>, min: u32, what: &str) -> Result<(), Refusal> {
     if usize::try_from(min).is_ok_and(|min| persons.len() >= min) {
-        Ok(())
-    } else {
-        Err(Refusal::new(
-            Code::TooFewApprovers,
-            format!("{} of {min} distinct persons have signed", persons.len()),
-        ))
+        return Ok(());
     }
+    let message = format!("{} of {min} distinct persons {what}", persons.len());
+    Err(Refusal::new(Code::TooFewApprovers, message))
 }
 
 /// Checks that the statement is for this target.

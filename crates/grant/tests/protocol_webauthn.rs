@@ -398,6 +398,14 @@ fn a_passkey_and_an_ssh_key_are_two_persons() {
         let by_passkey = assertion(&key, &bytes).armor(&key);
         assert!(target.judge(&bytes, &[by_passkey.clone(), bob.sign(&bytes)]).is_ok());
         assert_eq!(target.code(&bytes, &[by_passkey.clone(), by_passkey.clone()]), Code::TooFewApprovers);
+        // one of the two must not depend on what a server shows
+        let mut apart = trusting(key.line("alice", "") + &bob.line("bob", ""));
+        apart.threshold.outside_browser = 1;
+        let armors = [by_passkey.clone(), bob.sign(&bytes)];
+        assert!(apart.judge(&bytes, &armors).is_ok());
+        assert_eq!(apart.code(&bytes, &armors[..1]), Code::TooFewApprovers);
+        apart.threshold.outside_browser = 2;
+        assert_eq!(apart.code(&bytes, &armors), Code::TooFewApprovers);
         // where all must verify their user, a plain key does not
         let strict = trusting(key.line("alice", "") + &bob.line("bob", "")).asking(2, true);
         assert_eq!(strict.code(&bytes, &[by_passkey, bob.sign(&bytes)]), Code::UserVerification);

@@ -168,6 +168,22 @@ fn a_passkey_without_a_counter_approves_again_and_again() {
 }
 
 #[test]
+fn one_person_must_not_depend_on_what_a_server_shows() {
+    let passkey = Passkey::new();
+    let played = target(&format!(
+        "[approval]\nrp_id = \"{RP_ID}\"\norigins = [\"{ORIGIN}\"]\n[[approval.rule]]\noutside_browser = 1\n"
+    ));
+    let approvers = played.at("etc/mcp-linux-infra/approvers");
+    let keys = std::fs::read_to_string(&approvers).unwrap();
+    std::fs::write(&approvers, keys + &passkey.line("dora@example.org")).unwrap();
+    let statement = played.statement("a");
+    played.refused(&passkey.envelope(&statement), NOW, "too_few_approvers");
+    let bytes = statement.to_bytes();
+    let armors = [passkey.sign(&bytes).into_bytes(), played.sign("alice", &bytes)];
+    played.runs(&session::envelope::join(&bytes, &armors), NOW);
+}
+
+#[test]
 fn rules_by_action_and_tag_ask_for_more() {
     let rule = "[[approval.rule]]\nactions = [\"mark\"]\ntags = [\"prod\"]\nmin = 2\n";
     let both = |played: &Played, id: &str| {
@@ -289,6 +305,14 @@ fn a_denial_by_one_ends_a_proposal() {
     // other proposals are not meant
     let other = played.statement("b").to_bytes();
     played.runs(&session::envelope::join(&other, &["alice", "bob"].map(|key| played.sign(key, &other))), NOW);
+    // a name does not make a proposal look denied
+    let named = Statement { proposal: "denied".into(), ..played.statement("e") };
+    let bytes = named.to_bytes();
+    let both =
+        |bytes: &[u8]| session::envelope::join(bytes, &["alice", "bob"].map(|key| played.sign(key, bytes)));
+    played.runs(&both(&bytes), NOW);
+    let again = Statement { nonce: nonce("f"), ..named }.to_bytes();
+    played.refused(&both(&again), NOW, "proposal_seen");
     // what has run cannot be denied
     let late = decision(&played, "l", Kind::Deny, "pr_b", "");
     played.refused(&played.envelope_by("carol", &late), NOW, "proposal_seen");

@@ -173,12 +173,12 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn trusting(approvers: impl Into<String>) -> Self {
-        let threshold = Threshold { min: 1, verify_required: false };
+        let threshold = Threshold { min: 1, verify_required: false, outside_browser: 0 };
         Self { approvers: approvers.into(), rules: rules(), threshold, now: NOW, high_water: NOW }
     }
 
     pub(crate) fn asking(mut self, min: u32, verify_required: bool) -> Self {
-        self.threshold = Threshold { min, verify_required };
+        self.threshold = Threshold { min, verify_required, outside_browser: 0 };
         self
     }
 

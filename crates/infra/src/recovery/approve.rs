@@ -77,6 +77,13 @@ pub(super) fn draft(
 
 /// Risk and commands of a statement, from this program's own catalogue: nothing that the database says.
 fn meaning(app: &App, statement: &Statement) -> Result<(String, Steps), RecoveryError> {
+    // no statement of this server has it, so somebody put it into the store for a person to sign unseen
+    if statement.break_glass.is_some() {
+        return Err(RecoveryError::refused(
+            "break_glass",
+            "the glass is broken by hand, not through the server",
+        ));
+    }
     match statement.kind {
         Kind::Command => {
             let judged = app.catalogue().judge(&crate::app::line_of(&statement.argv));

@@ -38,6 +38,8 @@ pub struct ActionApproval {
     pub min: u32,
     /// Every signature must be by a FIDO2 key that verified its user.
     pub verify_required: bool,
+    /// Distinct persons, at least, who sign outside of a browser.
+    pub outside_browser: u32,
 }
 
 /// What some actions ask for on hosts with some tags. Of all that apply the strictest counts.
@@ -52,6 +54,8 @@ pub struct Rule {
     pub min: u32,
     /// Every signature must be by a FIDO2 key or passkey that verified its user.
     pub verify_required: bool,
+    /// Distinct persons, at least, who sign outside of a browser.
+    pub outside_browser: u32,
 }
 
 /// What one person may run where more are asked for.
@@ -129,13 +133,15 @@ impl Approval {
         let name = action.map_or(COMMAND, |a| a.name.as_str());
         let own = self.actions.get(name).copied().unwrap_or_default();
         let min = self.min.max(own.min).max(action.map_or(1, |a| a.approvals));
-        let first = Threshold { min, verify_required: own.verify_required };
+        let ActionApproval { verify_required, outside_browser, .. } = own;
+        let first = Threshold { min, verify_required, outside_browser };
         let applies = |rule: &&Rule| {
             Scope { actions: rule.actions.clone(), tags: rule.tags.clone() }.covers(name, tags)
         };
         self.rule.iter().filter(applies).fold(first, |most, rule| Threshold {
             min: most.min.max(rule.min),
             verify_required: most.verify_required || rule.verify_required,
+            outside_browser: most.outside_browser.max(rule.outside_browser),
         })
     }
 }

@@ -30,9 +30,6 @@ pub(super) enum Becomes {
     Reviewed,
 }
 
-/// How the file of a denied proposal begins.
-const DENIED: &str = "denied";
-
 fn missing(cause: impl Into<String>) -> Refusal {
     Refusal::new(Code::LedgerMissing, cause)
 }
@@ -97,18 +94,21 @@ impl Claims {
         self.count(approvals)?;
         let proposal = format!("proposal-{}", statement.proposal);
         match becomes {
-            Becomes::Used => self.create_proposal(&proposal, &text)?,
-            Becomes::Denied => self.create_proposal(&proposal, &format!("{DENIED} {text}"))?,
+            Becomes::Used => self.create_proposal(&proposal, &text, &denied(statement))?,
+            Becomes::Denied => {
+                let denied = denied(statement);
+                self.create_proposal(&proposal, &format!("{denied}{seen}\n"), &denied)?;
+            }
             Becomes::Reviewed => {}
         }
         self.raise_locked(seen)
     }
 
-    fn create_proposal(&self, name: &str, text: &str) -> Result<(), Refusal> {
+    fn create_proposal(&self, name: &str, text: &str, denied: &str) -> Result<(), Refusal> {
         let path = self.dir.join(name);
         self.create(name, text, Code::ProposalSeen, "a grant of this proposal was used before").map_err(
             |refusal| match std::fs::read_to_string(path) {
-                Ok(there) if refusal.code == Code::ProposalSeen && there.starts_with(DENIED) => {
+                Ok(there) if refusal.code == Code::ProposalSeen && there.starts_with(denied) => {
                     Refusal::new(Code::Denied, "an approver has denied this proposal")
                 }
                 _ => refusal,
@@ -216,6 +216,11 @@ impl Claims {
         std::fs::rename(&beside, &path).map_err(fail)?;
         sync(&self.dir).map_err(fail)
     }
+}
+
+/// How the file of a denied proposal begins; that of one that ran begins with its name.
+fn denied(statement: &Statement) -> String {
+    format!("denied {} ", statement.proposal)
 }
 
 /// A fingerprint is `SHA256:` and base64, whose `/` and `+` do not belong into a file's name.

@@ -24,7 +24,7 @@ pub(super) fn threshold(
     statement: &Statement,
 ) -> Result<Threshold, Refusal> {
     if !statement.kind.runs() {
-        return Ok(Threshold { min: 1, verify_required: false });
+        return Ok(Threshold { min: 1, verify_required: false, outside_browser: 0 });
     }
     let asked = config.threshold(actions.get(&statement.action).filter(|_| statement.kind != Kind::Command));
     if statement.break_glass.is_none() {
@@ -32,7 +32,7 @@ pub(super) fn threshold(
     }
     let subject = subject(statement);
     match config.glass(subject).next() {
-        Some(_) => Ok(Threshold { min: 1, ..asked }),
+        Some(_) => Ok(Threshold { min: 1, outside_browser: asked.outside_browser.min(1), ..asked }),
         None => {
             Err(refuse(Code::BreakGlass, format!("this target lets nobody break the glass for {subject}")))
         }
