@@ -4,7 +4,7 @@
 # Exit 1 on a finding, whose reproducer is printed: run `fuzz.sh TARGET FILE` on it.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-targets=(lex judge plugin action statement envelope sshsig approvers session original)
+targets=(lex judge plugin action statement envelope sshsig approvers webauthn session original)
 wanted=${1:-all} amount=${2:-20}
 case " all ${targets[*]} " in
   *" $wanted "*) ;;

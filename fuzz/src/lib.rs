@@ -13,3 +13,4 @@ pub mod session;
 pub mod sshsig;
 pub mod statement;
 mod text;
+pub mod webauthn;

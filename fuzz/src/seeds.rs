@@ -7,7 +7,7 @@ use std::process;
 
 use policy::{Catalogue, lex};
 
-use crate::{judge, session, sshsig};
+use crate::{judge, session, sshsig, webauthn};
 
 /// The environment variable that names the folder to write seeds to.
 const FOLDER: &str = "FUZZ_SEEDS";
@@ -49,6 +49,7 @@ fn of(target: &str) -> std::io::Result<Vec<Vec<u8>>> {
             vec![of(&armors[..1]), of(&armors), of(&[]), b"{}\n".to_vec()]
         }
         "sshsig" => sshsig::seeds(),
+        "webauthn" => webauthn::seeds(),
         "session" => session::seeds(),
         "original" => lines()?
             .into_iter()
@@ -98,7 +99,16 @@ fn statements() -> Vec<String> {
             hex(32)
         )
     };
+    let decision = |kind: &str, action: &str| {
+        of(kind, action, "{}", "[]", String::new())
+            .replace(&format!(r#""policy":"{}""#, hex(64)), r#""policy":"""#)
+    };
+    let alone = of("action", "restart_unbound", "{}", "[]", hex(64))
+        .replace(r#","nonce""#, r#","break_glass":"I am alone on call","nonce""#);
     vec![
+        alone,
+        decision("deny", ""),
+        decision("review", "restart_unbound"),
         of("action", "restart_unbound", "{}", "[]", hex(64)),
         of("action", "restart_container", r#"{"container":"web"}"#, "[]", hex(64)),
         of("procedure", "dns", "{}", "[]", hex(64)),
@@ -122,6 +132,7 @@ fn approvers() -> Vec<String> {
 fn words(target: &str) -> BTreeSet<String> {
     let own = |words: &str| words.split(' ').map(str::to_owned).collect();
     match target {
+        "webauthn" => own(webauthn::WORDS),
         "lex" => own("' \" \\' \\\" \\\\ $ ` ! ; = A=b \u{202e} \u{200b} \u{e0041} é"),
         "judge" => {
             let lines = lines().unwrap_or_default();

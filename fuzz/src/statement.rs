@@ -21,6 +21,15 @@ pub fn check(data: &[u8]) {
     }
     assert_eq!(statement.kind == Kind::Command, !statement.argv.is_empty());
     assert!(statement.params.is_empty() || statement.kind != Kind::Command);
+    if !statement.kind.runs() {
+        assert!(statement.params.is_empty() && statement.plan.is_empty() && statement.policy.is_empty());
+        assert!(statement.break_glass.is_none() && !statement.rationale.trim().is_empty());
+        assert_eq!(statement.kind == Kind::Deny, statement.action.is_empty());
+    }
+    if let Some(reason) = &statement.break_glass {
+        assert_visible(&reason.replace(['\n', '\t'], " "), "a reason");
+        assert!(reason.trim().chars().count() >= grant::MIN_REASON);
+    }
     let shown = statement.argv.iter().chain(statement.params.keys()).chain(statement.params.values());
     let names =
         [&statement.proposal, &statement.tenant, &statement.host, &statement.action, &statement.proposed_by];

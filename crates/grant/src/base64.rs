@@ -25,6 +25,11 @@ pub(crate) fn unpadded(bytes: &[u8]) -> String {
     text
 }
 
+/// The alphabet for URLs, without padding, as WebAuthn writes challenges.
+pub(crate) fn url(bytes: &[u8]) -> String {
+    unpadded(bytes).replace('+', "-").replace('/', "_")
+}
+
 /// The bytes, if the text is what [`encode`] writes for them.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let digits = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
@@ -62,7 +67,7 @@ fn value(digit: u8) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use base64ct::{Base64, Base64Unpadded, Encoding};
+    use base64ct::{Base64, Base64Unpadded, Base64UrlUnpadded, Encoding};
     use proptest::prelude::*;
 
     use super::*;
@@ -86,6 +91,7 @@ mod tests {
         fn the_same_as_a_library_s(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             prop_assert_eq!(encode(&bytes), Base64::encode_string(&bytes));
             prop_assert_eq!(unpadded(&bytes), Base64Unpadded::encode_string(&bytes));
+            prop_assert_eq!(url(&bytes), Base64UrlUnpadded::encode_string(&bytes));
             prop_assert_eq!(decode(&encode(&bytes)), Some(bytes));
         }
 

@@ -4,8 +4,8 @@ use ring::digest::{SHA256, digest};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 
 use crate::sshsig::Signature;
-use crate::wire::Reader;
-use crate::{Code, Refusal, base64, point};
+use crate::wire::{Reader, put_string};
+use crate::{Code, Refusal, base64, point, webauthn};
 
 /// The flag that a security key sets when somebody touched it.
 const USER_PRESENT: u8 = 0x01;
@@ -19,9 +19,9 @@ pub enum KeyType {
     Ed25519,
     /// `ecdsa-sha2-nistp256`
     EcdsaP256,
-    /// `sk-ssh-ed25519@openssh.com`: Ed25519 on a FIDO2 security key.
+    /// `sk-ssh-ed25519@openssh.com`: Ed25519 on a FIDO2 security key, or a passkey.
     SkEd25519,
-    /// `sk-ecdsa-sha2-nistp256@openssh.com`: ECDSA on a FIDO2 security key.
+    /// `sk-ecdsa-sha2-nistp256@openssh.com`: ECDSA on a FIDO2 security key, or a passkey.
     SkEcdsaP256,
 }
 
@@ -38,7 +38,16 @@ impl KeyType {
         }
     }
 
-    /// Made by a FIDO2 security key.
+    /// The name of a passkey's signature by a key of this kind; none for keys that no passkey is.
+    pub(crate) const fn webauthn(self) -> Option<&'static str> {
+        match self {
+            Self::SkEcdsaP256 => Some(webauthn::ECDSA),
+            Self::SkEd25519 => Some(webauthn::ED25519),
+            Self::Ed25519 | Self::EcdsaP256 => None,
+        }
+    }
+
+    /// Made by a FIDO2 security key, or a passkey.
     pub const fn is_security_key(self) -> bool {
         matches!(self, Self::SkEd25519 | Self::SkEcdsaP256)
     }
@@ -58,7 +67,9 @@ fn not_accepted(name: &str) -> Refusal {
     let message = if name.contains("-cert-v0") {
         format!("{name:?}: certificates do not approve; the approver's own key must stand in the file")
     } else if name.starts_with("webauthn-") {
-        format!("{name:?}: signatures by passkey are not accepted")
+        format!(
+            "{name:?}: a passkey is listed as a key of type sk-…@openssh.com with the rpId as its application"
+        )
     } else {
         format!("{name:?}: only Ed25519 and ECDSA P-256 keys and their FIDO2 kinds approve")
     };
@@ -90,6 +101,23 @@ impl PublicKey {
         reader.end()?;
         check_point(kind, &point)?;
         Ok(Self { blob: blob.to_vec(), kind, point, application })
+    }
+
+    /// A passkey, in the form in which it stands in an approvers file. `point` is the 32 bytes of an Ed25519 key, or the 65 bytes
+    /// of an uncompressed point of P-256.
+    ///
+    /// # Errors
+    /// `malformed` for a point that is none.
+    pub fn passkey(point: &[u8], rp_id: &str) -> Result<Self, Refusal> {
+        let kind = if point.len() == 32 { KeyType::SkEd25519 } else { KeyType::SkEcdsaP256 };
+        let mut blob = Vec::new();
+        put_string(&mut blob, kind.as_str().as_bytes());
+        if !kind.is_ed25519() {
+            put_string(&mut blob, b"nistp256");
+        }
+        put_string(&mut blob, point);
+        put_string(&mut blob, rp_id.as_bytes());
+        Self::from_blob(&blob)
     }
 
     /// Reads the two first fields of a `.pub` file, type and base64; what follows is a comment.
@@ -129,7 +157,7 @@ impl PublicKey {
         self.kind
     }
 
-    /// What a security key was made for; OpenSSH's default is `ssh:`. None for other keys.
+    /// What a security key was made for; OpenSSH's default is `ssh:`, a passkey's is the rpId. None for other keys.
     pub fn application(&self) -> Option<&str> {
         self.application.as_deref()
     }
@@ -139,15 +167,24 @@ impl PublicKey {
         self.point == other.point
     }
 
-    /// Checks a signature over `data` and a security key's flags. True when the key verified its user.
+    /// Checks a signature over `data`, a security key's flags and a passkey's client data, all but which site may be used.
+    /// True when the key verified its user.
     pub(crate) fn verify(&self, signature: &Signature, data: &[u8]) -> Result<bool, Refusal> {
         let Some(application) = &self.application else {
             self.verify_maths(signature, data)?;
             return Ok(false);
         };
+        let (extensions, data) = match &signature.assertion {
+            None => (&[][..], data),
+            Some(assertion) => {
+                assertion.check(signature.flags, data)?;
+                (&*assertion.extensions, &*assertion.client_data)
+            }
+        };
         let mut signed = digest(&SHA256, application.as_bytes()).as_ref().to_vec();
         signed.push(signature.flags);
         signed.extend_from_slice(&signature.counter.to_be_bytes());
+        signed.extend_from_slice(extensions);
         signed.extend_from_slice(digest(&SHA256, data).as_ref());
         self.verify_maths(signature, &signed)?;
         if signature.flags & USER_PRESENT == 0 {

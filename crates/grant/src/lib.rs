@@ -18,7 +18,10 @@
 //!     &envelope,
 //!     &approvers,
 //!     &rules,
-//!     |statement| Threshold { min: if statement.action == "reboot_system" { 2 } else { 1 }, verify_required: false },
+//!     |statement| {
+//!         let min = if statement.action == "reboot_system" { 2 } else { 1 };
+//!         Ok(Threshold { min, verify_required: false, outside_browser: 0 })
+//!     },
 //!     now,
 //!     high_water,
 //! )?;
@@ -29,6 +32,7 @@
 
 pub mod approvers;
 mod base64;
+pub mod calendar;
 pub mod key;
 mod point;
 mod refusal;
@@ -36,17 +40,20 @@ pub mod sshsig;
 mod statement;
 mod text;
 mod verify;
+pub mod webauthn;
 mod wire;
 
 pub use approvers::{ApproverError, Approvers};
+pub use calendar::{Freeze, Scope, Window, check_calendar};
 pub use key::PublicKey;
 pub use refusal::{Code, Refusal};
 pub use sshsig::SshSig;
-pub use statement::{Kind, Statement, VERSION};
+pub use statement::{Kind, MIN_REASON, Statement, VERSION};
 pub use verify::{
-    Approval, Envelope, Rules, Threshold, Verified, check_target, check_threshold, check_time, verify,
-    verify_signatures,
+    Approval, Envelope, Fido, Rules, Threshold, Verified, check_counter, check_target, check_threshold,
+    check_time, verify, verify_signatures,
 };
+pub use webauthn::Passkeys;
 
 /// The SSHSIG namespace of a grant: what `ssh-keygen -Y sign -n` must be given.
 pub const NAMESPACE: &str = "pra-grant@mcp-linux-infra";

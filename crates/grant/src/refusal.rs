@@ -37,10 +37,18 @@ codes! {
     Namespace = "namespace",
     /// A security key's application is not the one the target wants.
     Application = "application",
+    /// A passkey was used on a site that the target does not list.
+    Origin = "origin",
     /// The key is not in the target's list of approvers.
     UnknownSigner = "unknown_signer",
     /// The approver's key is not valid at this time.
     ExpiredKey = "expired_key",
+    /// A passkey's client data are not those of an approval.
+    ClientData = "client_data",
+    /// A passkey was used to sign other bytes.
+    Challenge = "challenge",
+    /// A passkey's flags contradict each other or what follows them.
+    AuthenticatorData = "authenticator_data",
     /// The signature does not fit the bytes.
     Signature = "signature",
     /// Nobody touched the security key.
@@ -75,10 +83,24 @@ codes! {
     PolicyChanged = "policy_changed",
     /// The policy never runs this.
     Blocked = "blocked",
+    /// A freeze is on.
+    Frozen = "frozen",
+    /// No maintenance window is open.
+    OutsideWindow = "outside_window",
+    /// The target does not let this be done with fewer persons than usual, or not by this one.
+    BreakGlass = "break_glass",
+    /// What was done last time with fewer persons than usual was not reviewed yet.
+    ReviewPending = "review_pending",
+    /// There is nothing of this name to review, or not by this person.
+    NoReview = "no_review",
     /// This grant was used before.
     NonceSeen = "nonce_seen",
     /// A grant of this proposal was used before.
     ProposalSeen = "proposal_seen",
+    /// Somebody has denied this proposal.
+    Denied = "denied",
+    /// A security key's count of signatures did not rise.
+    Counter = "counter",
     /// The record of used grants is missing: nothing runs until root makes it anew.
     LedgerMissing = "ledger_missing",
     /// The audit record could not be written: nothing runs.

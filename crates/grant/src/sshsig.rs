@@ -3,6 +3,7 @@
 use ring::digest::{SHA256, SHA512, digest};
 
 use crate::key::{KeyType, PublicKey};
+use crate::webauthn::Assertion;
 use crate::wire::{Reader, put_string};
 use crate::{Code, Refusal, base64};
 
@@ -73,6 +74,8 @@ pub(crate) struct Signature {
     pub(crate) flags: u8,
     /// A security key's count of signatures; 0 for other keys.
     pub(crate) counter: u32,
+    /// Made by passkey, on a site.
+    pub(crate) assertion: Option<Assertion>,
 }
 
 impl SshSig {
@@ -114,12 +117,22 @@ impl SshSig {
         Ok(Self { key, namespace, hash, signature })
     }
 
+    /// The site on which a passkey says to have been used; none for other signatures.
+    pub fn origin(&self) -> Option<&str> {
+        self.signature.assertion.as_ref().map(|assertion| assertion.origin.as_str())
+    }
+
+    /// How many signatures a security key or passkey says to have made; none for other keys.
+    pub fn counter(&self) -> Option<u32> {
+        self.key.kind().is_security_key().then_some(self.signature.counter)
+    }
+
     /// Checks the signature over the message; true when a security key verified its user.
     ///
-    /// Who the signer is, and whether the namespace is the right one, is not asked here.
+    /// Who the signer is, and whether namespace, application and origin are the right ones, is not asked here.
     ///
     /// # Errors
-    /// `signature`, `user_presence`.
+    /// `signature`, `user_presence`; of a passkey also `authenticator_data`, `client_data`, `challenge`, `origin`.
     pub fn verify(&self, message: &[u8]) -> Result<bool, Refusal> {
         self.key.verify(&self.signature, &signed_data(&self.namespace, self.hash, message))
     }
@@ -129,7 +142,8 @@ impl Signature {
     fn parse(blob: &[u8], kind: KeyType) -> Result<Self, Refusal> {
         let mut reader = Reader::new(blob, "signature");
         let algorithm = reader.text()?;
-        if KeyType::parse(algorithm)? != kind {
+        let by_passkey = kind.webauthn() == Some(algorithm);
+        if !by_passkey && KeyType::parse(algorithm)? != kind {
             return Err(Refusal::new(Code::Algorithm, "the signature's algorithm does not fit its key"));
         }
         let body = reader.string()?;
@@ -139,8 +153,9 @@ impl Signature {
             read_ecdsa(body)?
         };
         let (flags, counter) = if kind.is_security_key() { (reader.byte()?, reader.u32()?) } else { (0, 0) };
+        let assertion = if by_passkey { Some(Assertion::read(&mut reader)?) } else { None };
         reader.end()?;
-        Ok(Self { bytes, flags, counter })
+        Ok(Self { bytes, flags, counter, assertion })
     }
 }
 

@@ -21,6 +21,10 @@ pub enum Kind {
     Command,
     /// A procedure: an ordered set of actions.
     Procedure,
+    /// Nothing: no grant of this proposal may run any more.
+    Deny,
+    /// Nothing: somebody else has looked at what was done with fewer persons than usual.
+    Review,
 }
 
 impl Kind {
@@ -30,23 +34,33 @@ impl Kind {
             Kind::Action => "action",
             Kind::Command => "command",
             Kind::Procedure => "procedure",
+            Kind::Deny => "deny",
+            Kind::Review => "review",
         }
     }
 
+    /// Whether something runs. What runs needs as many persons as the target asks for, and none of them the one who proposed.
+    pub const fn runs(self) -> bool {
+        matches!(self, Kind::Action | Kind::Command | Kind::Procedure)
+    }
+
     fn parse(word: &str) -> Result<Self, Refusal> {
-        [Kind::Action, Kind::Command, Kind::Procedure]
+        [Kind::Action, Kind::Command, Kind::Procedure, Kind::Deny, Kind::Review]
             .into_iter()
             .find(|kind| kind.as_str() == word)
-            .ok_or_else(|| Refusal::malformed("kind: must be `action`, `command` or `procedure`"))
+            .ok_or_else(|| {
+                Refusal::malformed("kind: must be `action`, `command`, `procedure`, `deny` or `review`")
+            })
     }
 }
 
-/// What a person signs. Every field is always there; the order here is the order in [`Statement::to_bytes`].
+/// What a person signs. Every field but the last is always there; the order here is the order in [`Statement::to_bytes`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Statement {
     /// [`VERSION`].
     pub v: u32,
-    /// The proposal's id: a name of at most 64 characters. A proposal runs once, whatever the nonce.
+    /// The proposal's id: a name of at most 64 characters. A proposal runs once, whatever the nonce. The one that is meant by a
+    /// denial or a review.
     pub proposal: String,
     /// The tenant that the host belongs to: a name.
     pub tenant: String,
@@ -56,17 +70,17 @@ pub struct Statement {
     pub machine_id: String,
     /// What `action`, `params` and `argv` mean.
     pub kind: Kind,
-    /// The name of the action or procedure; empty for a command.
+    /// The name of the action or procedure; empty for a command and a denial. What a review is about: `command` for a command.
     pub action: String,
-    /// Parameters by name; empty for a command.
+    /// Parameters by name; empty unless an action or procedure runs.
     pub params: BTreeMap<String, String>,
     /// The command's words; empty unless `kind` is `command`.
     pub argv: Vec<String>,
-    /// 64 hexadecimal digits: digest of the action's or procedure's definition; empty for a command.
+    /// 64 hexadecimal digits: digest of the action's or procedure's definition; empty unless one runs.
     pub plan: String,
-    /// 64 hexadecimal digits: digest of the policy.
+    /// 64 hexadecimal digits: digest of the policy; empty for a denial and a review.
     pub policy: String,
-    /// Why: what the approver reads.
+    /// Why: what the approver reads, or what the person says who denies or reviews.
     pub rationale: String,
     /// Who proposed: visible ASCII. If it is an approver's name, that approver's signature refuses the grant.
     pub proposed_by: String,
@@ -76,7 +90,14 @@ pub struct Statement {
     pub expires_at: i64,
     /// 32 hexadecimal digits, random: what makes the grant single-use.
     pub nonce: String,
+    /// Breaks the glass: the person's reason to run this with fewer persons than usual, [`MIN_REASON`] characters at least. The
+    /// target's policy says whether that is possible. Left out of the bytes when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<String>,
 }
+
+/// The least characters of a reason to break the glass, blanks at both ends not counted.
+pub const MIN_REASON: usize = 10;
 
 impl Statement {
     /// Reads the bytes of a statement, strictly: no unknown, missing or double field at any level, integers only, no
@@ -113,13 +134,45 @@ impl Statement {
         text::name("tenant", &self.tenant, 64)?;
         text::name("host", &self.host, 253)?;
         text::hex("machine_id", &self.machine_id, 64)?;
-        text::hex("policy", &self.policy, 64)?;
         text::hex("nonce", &self.nonce, 32)?;
         text::person("proposed_by", &self.proposed_by)?;
         text::readable("rationale", &self.rationale, true)?;
+        if self.kind.runs() {
+            text::hex("policy", &self.policy, 64)?;
+            self.check_reason()?;
+        }
         match self.kind {
             Kind::Command => self.check_command(),
             Kind::Action | Kind::Procedure => self.check_action(),
+            Kind::Deny | Kind::Review => self.check_decision(),
+        }
+    }
+
+    fn check_reason(&self) -> Result<(), Refusal> {
+        let Some(reason) = &self.break_glass else { return Ok(()) };
+        text::readable("break_glass", reason, true)?;
+        if reason.trim().chars().count() >= MIN_REASON {
+            Ok(())
+        } else {
+            Err(Refusal::malformed(format!("break_glass: a reason has at least {MIN_REASON} characters")))
+        }
+    }
+
+    /// A denial or a review asks for nothing to run.
+    fn check_decision(&self) -> Result<(), Refusal> {
+        let names = [&self.plan, &self.policy].into_iter().all(String::is_empty);
+        if !names || !self.params.is_empty() || !self.argv.is_empty() || self.break_glass.is_some() {
+            return Err(Refusal::malformed(
+                "params, argv, plan, policy and break_glass: must be empty in a denial and a review",
+            ));
+        }
+        if self.rationale.trim().is_empty() {
+            return Err(Refusal::malformed("rationale: a denial and a review say why"));
+        }
+        match self.kind {
+            Kind::Review => text::name("action", &self.action, 64),
+            _ if self.action.is_empty() => Ok(()),
+            _ => Err(Refusal::malformed("action: must be empty in a denial")),
         }
     }
 
@@ -184,6 +237,13 @@ struct Raw {
     not_before: i64,
     expires_at: i64,
     nonce: String,
+    // there with a text, or not there: never null
+    #[serde(default, deserialize_with = "text_that_is_there")]
+    break_glass: Option<String>,
+}
+
+fn text_that_is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
 }
 
 impl Raw {
@@ -208,6 +268,7 @@ impl Raw {
             not_before: self.not_before,
             expires_at: self.expires_at,
             nonce: self.nonce,
+            break_glass: self.break_glass,
         })
     }
 }

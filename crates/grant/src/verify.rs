@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::approvers::Approvers;
 use crate::sshsig::SshSig;
 use crate::statement::{Statement, too_large};
+use crate::webauthn::Passkeys;
 use crate::{Code, MAX_SIGNATURES, MAX_STATEMENT, NAMESPACE, Refusal};
 
 /// A statement's exact bytes with the signatures that came along. Nothing is verified yet.
@@ -54,8 +55,48 @@ pub struct Rules {
     pub max_lifetime: i64,
     /// Seconds by which two clocks may differ.
     pub skew: i64,
-    /// What a security key must have been made for.
+    /// What security keys and passkeys must have been made for.
+    pub fido: Fido,
+}
+
+/// What security keys and passkeys must have been made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fido {
+    /// The application of a security key that signs by itself.
     pub application: String,
+    /// Passkeys that sign in a browser; none when they do not approve here.
+    pub passkeys: Option<Passkeys>,
+}
+
+impl Default for Fido {
+    /// `ssh:`, and no passkeys.
+    fn default() -> Self {
+        Self { application: crate::APPLICATION.into(), passkeys: None }
+    }
+}
+
+impl Fido {
+    /// A key signs in one way only, by itself or in a browser, and its application says which.
+    fn check(&self, signature: &SshSig) -> Result<(), Refusal> {
+        let Some(found) = signature.key.application() else { return Ok(()) };
+        let wrong = |message| Err(Refusal::new(Code::Application, message));
+        let (what, wanted) = match (signature.origin(), &self.passkeys) {
+            (None, _) => ("security key", &*self.application),
+            (Some(_), Some(passkeys)) => ("passkey", passkeys.rp_id()),
+            (Some(_), None) => return wrong("this target takes no passkeys".to_owned()),
+        };
+        if found != wanted {
+            let found = found.escape_debug();
+            return wrong(format!("the {what} was made for `{found}`, not for `{wanted}`"));
+        }
+        match (signature.origin(), &self.passkeys) {
+            (Some(origin), Some(passkeys)) if !passkeys.lists(origin) => {
+                let message = format!("the passkey was used on {origin:?}, which this target does not list");
+                Err(Refusal::new(Code::Origin, message))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Rules {
@@ -67,7 +108,7 @@ impl Rules {
             machine_id: machine_id.into(),
             max_lifetime: 900,
             skew: 30,
-            application: crate::APPLICATION.into(),
+            fido: Fido::default(),
         }
     }
 }
@@ -79,6 +120,9 @@ pub struct Threshold {
     pub min: u32,
     /// Every signature must be by a security key that verified its user.
     pub verify_required: bool,
+    /// Distinct persons, of those, who sign outside of a browser. What a browser shows and has signed comes from a server; these
+    /// persons do not depend on it.
+    pub outside_browser: u32,
 }
 
 /// One person's verified signature.
@@ -90,6 +134,10 @@ pub struct Approval {
     pub key_fingerprint: String,
     /// A security key verified its user, by PIN or fingerprint.
     pub user_verified: bool,
+    /// How many signatures a security key or passkey says to have made: see [`check_counter`]. None for other keys.
+    pub counter: Option<u32>,
+    /// The site on which a passkey was used; none for other keys.
+    pub origin: Option<String>,
 }
 
 /// A grant that passed every check that needs no disk.
@@ -107,19 +155,19 @@ pub struct Verified {
 ///
 /// # Errors
 /// The first check that fails, in this order: signatures over the raw bytes, strict parse, persons against the
-/// threshold for what the statement asks, target, time.
+/// threshold for what the statement asks, or what says that there is none, target, time.
 pub fn verify(
     envelope: &Envelope<'_>,
     approvers: &Approvers,
     rules: &Rules,
-    threshold: impl Fn(&Statement) -> Threshold,
+    threshold: impl FnOnce(&Statement) -> Result<Threshold, Refusal>,
     now: i64,
     high_water: i64,
 ) -> Result<Verified, Refusal> {
     // a key's validity is judged by the later clock as well: setting the clock back revives no key
-    let approvals = verify_signatures(envelope, approvers, &rules.application, now.max(high_water))?;
+    let approvals = verify_signatures(envelope, approvers, &rules.fido, now.max(high_water))?;
     let statement = Statement::parse(envelope.statement)?;
-    check_threshold(&statement, &approvals, threshold(&statement))?;
+    check_threshold(&statement, &approvals, threshold(&statement)?)?;
     check_target(&statement, rules)?;
     check_time(&statement, rules, now, high_water)?;
     Ok(Verified { statement, approvals })
@@ -128,17 +176,18 @@ pub fn verify(
 /// Checks every signature over the raw bytes; one that is wrong refuses the grant, whatever the others are.
 ///
 /// # Errors
-/// `namespace`, `application`, `unknown_signer`, `expired_key`, `signature`, `user_presence`.
+/// `namespace`, `application`, `origin`, `unknown_signer`, `expired_key`, `authenticator_data`, `client_data`, `challenge`,
+/// `signature`, `user_presence`.
 pub fn verify_signatures(
     envelope: &Envelope<'_>,
     approvers: &Approvers,
-    application: &str,
+    fido: &Fido,
     now: i64,
 ) -> Result<Vec<Approval>, Refusal> {
     let approvals = envelope
         .signatures
         .iter()
-        .map(|signature| verify_one(signature, envelope.statement, approvers, application, now))
+        .map(|signature| verify_one(signature, envelope.statement, approvers, fido, now))
         .collect::<Result<Vec<_>, _>>()?;
     if approvals.is_empty() {
         Err(Refusal::new(Code::TooFewApprovers, "nobody has signed"))
@@ -151,20 +200,14 @@ fn verify_one(
     signature: &SshSig,
     statement: &[u8],
     approvers: &Approvers,
-    application: &str,
+    fido: &Fido,
     now: i64,
 ) -> Result<Approval, Refusal> {
     if signature.namespace != NAMESPACE {
         let found = signature.namespace.escape_debug();
         return Err(Refusal::new(Code::Namespace, format!("signed for `{found}`, not for `{NAMESPACE}`")));
     }
-    if let Some(found) = signature.key.application().filter(|found| *found != application) {
-        let found = found.escape_debug();
-        return Err(Refusal::new(
-            Code::Application,
-            format!("the security key was made for `{found}`, not for `{application}`"),
-        ));
-    }
+    fido.check(signature)?;
     let key_fingerprint = signature.key.fingerprint();
     let approver = approvers.find(&signature.key).ok_or_else(|| {
         Refusal::new(Code::UnknownSigner, format!("{key_fingerprint} is not in the list of approvers"))
@@ -183,10 +226,36 @@ fn verify_one(
         ));
     }
     let user_verified = signature.verify(statement)?;
-    Ok(Approval { person: person.clone(), key_fingerprint, user_verified })
+    Ok(Approval {
+        person: person.clone(),
+        key_fingerprint,
+        user_verified,
+        counter: signature.counter(),
+        origin: signature.origin().map(str::to_owned),
+    })
 }
 
-/// Checks who signed against how many must: distinct persons, and none of them the one who proposed.
+/// Checks a security key's count of signatures against the highest that the target has seen of this key (0 at first), by
+/// WebAuthn's rule: it rises with each signature, or the key has none and it is always 0. One that does not rise says that a
+/// copy of the key exists, or that an older signature is handed over after a younger one.
+///
+/// # Errors
+/// `counter`.
+pub fn check_counter(approval: &Approval, highest: u32) -> Result<(), Refusal> {
+    match approval.counter {
+        Some(counter) if (counter, highest) != (0, 0) && counter <= highest => {
+            let message = format!(
+                "{} of {} counts {counter} signatures, after {highest}: an older approval came too late, or \
+                 the key was copied",
+                approval.key_fingerprint, approval.person
+            );
+            Err(Refusal::new(Code::Counter, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks who signed against how many must: distinct persons, and none of them the one who proposed what runs.
 ///
 /// # Errors
 /// `self_approval`, `user_verification`, `too_few_approvers`.
@@ -198,7 +267,7 @@ pub fn check_threshold(
     let proposer = statement.proposed_by.to_ascii_lowercase();
     let persons: BTreeSet<String> =
         approvals.iter().map(|approval| approval.person.to_ascii_lowercase()).collect();
-    if persons.contains(&proposer) {
+    if statement.kind.runs() && persons.contains(&proposer) {
         return Err(Refusal::new(
             Code::SelfApproval,
             format!("{proposer} proposed this and may not approve it"),
@@ -211,15 +280,17 @@ pub fn check_threshold(
         );
         return Err(Refusal::new(Code::UserVerification, message));
     }
-    let min = threshold.min.max(1);
+    enough(&persons, threshold.min.max(1), "have signed")?;
+    let outside = approvals.iter().filter(|a| a.origin.is_none()).map(|a| a.person.to_ascii_lowercase());
+    enough(&outside.collect(), threshold.outside_browser, "have signed outside of a browser")
+}
+
+fn enough(persons: &BTreeSet<String>, min: u32, what: &str) -> Result<(), Refusal> {
     if usize::try_from(min).is_ok_and(|min| persons.len() >= min) {
-        Ok(())
-    } else {
-        Err(Refusal::new(
-            Code::TooFewApprovers,
-            format!("{} of {min} distinct persons have signed", persons.len()),
-        ))
+        return Ok(());
     }
+    let message = format!("{} of {min} distinct persons {what}", persons.len());
+    Err(Refusal::new(Code::TooFewApprovers, message))
 }
 
 /// Checks that the statement is for this target.

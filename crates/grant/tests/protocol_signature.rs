@@ -209,7 +209,7 @@ fn grant_signature_13() {
     // another application that the target asks for
     let key = Key::sk_ed25519(3, "ssh:pra", UP);
     let mut target = Target::trusting(key.line("alice", ""));
-    target.rules.application = "ssh:pra".into();
+    target.rules.fido.application = "ssh:pra".into();
     assert!(target.judge(&bytes, &[key.sign(&bytes)]).is_ok());
 }
 
@@ -267,18 +267,6 @@ fn grant_signature_16() {
         assert_eq!(trusts_both().code(&bytes, &armors), Code::SelfApproval);
         assert!(trusts_both().asking(1, false).judge(&bytes, &armors[1..]).is_ok());
     }
-}
-
-#[test]
-fn signatures_by_passkey_are_refused_by_name() {
-    let bytes = statement().to_bytes();
-    let key = Key::sk_p256("ssh:", UP | UV);
-    let data = signed_data(NAMESPACE, Hash::Sha512, &bytes);
-    let webauthn = key.signature("webauthn-sk-ecdsa-sha2-nistp256@openssh.com", &data);
-    let refusal = Target::trusting(key.line("alice", ""))
-        .refuses(&bytes, &[armor(&key.blob(), NAMESPACE, Hash::Sha512, &webauthn)]);
-    assert_eq!(refusal.code, Code::Algorithm);
-    assert!(refusal.message.contains("passkey"), "{}", refusal.message);
 }
 
 /// The bytes inside an armor.

@@ -1,6 +1,8 @@
 //! What the target's root has decided: `target.toml`, the approvers, extra plugins and actions.
 
-use std::collections::{BTreeMap, HashMap};
+mod approval;
+
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use grant::{Approvers, Threshold};
@@ -10,6 +12,9 @@ use policy::{Catalogue, Judgement, Level};
 use serde::Deserialize;
 
 use crate::{Paths, files};
+
+pub use approval::{ActionApproval, Approval, BreakGlass, COMMAND, Calendar, Rule};
+use approval::{RawFreeze, RawWindow, check_actions};
 
 /// `/etc/mcp-linux-infra/target.toml`; every key may be left out.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,8 +28,19 @@ pub struct Config {
     pub sandbox: Sandbox,
     /// How long a reader's session may be idle before it is ended, in seconds; 1 to 86400.
     pub session_idle_seconds: u64,
+    /// What rules may ask for: `prod`, `dns`.
+    pub tags: Vec<String>,
     /// Who must approve what.
     pub approval: Approval,
+    /// What one person may run where more are asked for; without an entry nothing.
+    pub break_glass: Vec<BreakGlass>,
+    /// When what may run in a maintenance window only.
+    window: Vec<RawWindow>,
+    /// When nothing runs.
+    freeze: Vec<RawFreeze>,
+    /// Windows and freezes, read.
+    #[serde(skip)]
+    pub calendar: Calendar,
 }
 
 /// What to do when the kernel cannot confine a program.
@@ -37,30 +53,6 @@ pub enum Sandbox {
     BestEffort,
 }
 
-/// Who must approve what.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Approval {
-    /// Distinct persons for every action, at least.
-    pub min: u32,
-    /// The longest life of a grant, in seconds; at most 900.
-    pub max_lifetime_seconds: i64,
-    /// What FIDO2 keys must have been made for.
-    pub application: String,
-    /// More for some actions; `command` for single commands.
-    pub actions: BTreeMap<String, ActionApproval>,
-}
-
-/// What one action asks for on this target.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ActionApproval {
-    /// Distinct persons, at least; the action's own number counts when it is higher.
-    pub min: u32,
-    /// Every signature must be by a FIDO2 key that verified its user.
-    pub verify_required: bool,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -68,18 +60,12 @@ impl Default for Config {
             host: None,
             sandbox: Sandbox::Enforce,
             session_idle_seconds: 300,
+            tags: Vec::new(),
             approval: Approval::default(),
-        }
-    }
-}
-
-impl Default for Approval {
-    fn default() -> Self {
-        Self {
-            min: 1,
-            max_lifetime_seconds: 900,
-            application: grant::APPLICATION.to_owned(),
-            actions: BTreeMap::new(),
+            break_glass: Vec::new(),
+            window: Vec::new(),
+            freeze: Vec::new(),
+            calendar: Calendar::default(),
         }
     }
 }
@@ -92,20 +78,62 @@ impl Config {
     pub fn load(paths: &Paths) -> Result<Self, String> {
         let path = paths.config();
         let Some(text) = files::read_trusted(paths, &path)? else { return Ok(Self::default()) };
-        let config: Self = toml::from_str(&text).map_err(|e| {
+        let mut config: Self = toml::from_str(&text).map_err(|e| {
             let line = e.span().map_or(1, |s| text.bytes().take(s.start).filter(|b| *b == b'\n').count() + 1);
             format!("{}:{line}: {}", path.display(), e.message())
         })?;
-        if !(30..=900).contains(&config.approval.max_lifetime_seconds) {
-            return Err(format!("{}: approval.max_lifetime_seconds must be 30 to 900", path.display()));
-        }
-        if config.approval.min == 0 {
-            return Err(format!("{}: approval.min must be at least 1", path.display()));
-        }
-        if !(1..=86_400).contains(&config.session_idle_seconds) {
-            return Err(format!("{}: session_idle_seconds must be 1 to 86400", path.display()));
-        }
+        config.complete().map_err(|cause| format!("{}: {cause}", path.display()))?;
         Ok(config)
+    }
+
+    /// Reads what TOML has no types for, and checks the rest.
+    fn complete(&mut self) -> Result<(), String> {
+        if !(1..=86_400).contains(&self.session_idle_seconds) {
+            return Err("session_idle_seconds must be 1 to 86400".to_owned());
+        }
+        self.approval.check()?;
+        if self.break_glass.iter().any(|entry| entry.actions.is_empty()) {
+            return Err("break_glass.actions: at least one action".to_owned());
+        }
+        let windows = std::mem::take(&mut self.window).into_iter().map(RawWindow::read);
+        self.calendar.windows = windows.collect::<Result<_, _>>()?;
+        let freezes = std::mem::take(&mut self.freeze).into_iter().map(RawFreeze::read);
+        self.calendar.freezes = freezes.collect::<Result<_, _>>()?;
+        self.check_tags()
+    }
+
+    /// One spelling of each tag: what is misspelled would be a rule that never applies.
+    fn check_tags(&self) -> Result<(), String> {
+        let rules = self.approval.rule.iter().flat_map(|r| &r.tags);
+        let glass = self.break_glass.iter().flat_map(|b| &b.tags);
+        let windows = self.calendar.windows.iter().flat_map(|w| &w.scope.tags);
+        let freezes = self.calendar.freezes.iter().flat_map(|f| &f.scope.tags);
+        let good = |tag: &String| {
+            (1..=64).contains(&tag.len())
+                && tag.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
+        };
+        match self.tags.iter().chain(rules).chain(glass).chain(windows).chain(freezes).find(|t| !good(t)) {
+            None => Ok(()),
+            Some(tag) => Err(format!("{tag:?}: a tag is 1 to 64 of a-z, 0-9, `.`, `_` and `-`")),
+        }
+    }
+
+    /// Checks that every action that a rule names is one of this target.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub fn check_actions(&self, actions: &Actions) -> Result<(), String> {
+        let own: Vec<String> = self.approval.actions.keys().cloned().collect();
+        check_actions(&own, actions, "approval.actions")?;
+        let rules = self.approval.rule.iter().map(|r| (&r.actions, "approval.rule"));
+        let glass = self.break_glass.iter().map(|b| (&b.actions, "break_glass"));
+        let windows = self.calendar.windows.iter().map(|w| (&w.scope.actions, "window"));
+        let freezes = self.calendar.freezes.iter().map(|f| (&f.scope.actions, "freeze"));
+        rules
+            .chain(glass)
+            .chain(windows)
+            .chain(freezes)
+            .try_for_each(|(names, place)| check_actions(names, actions, place))
     }
 
     /// The host's name in the inventory.
@@ -116,10 +144,12 @@ impl Config {
 
     /// How many must sign an action; `None` is a single command.
     pub fn threshold(&self, action: Option<&Action>) -> Threshold {
-        let name = action.map_or("command", |a| a.name.as_str());
-        let own = self.approval.actions.get(name).copied().unwrap_or_default();
-        let min = self.approval.min.max(own.min).max(action.map_or(1, |a| a.approvals));
-        Threshold { min, verify_required: own.verify_required }
+        self.approval.threshold(action, &self.tags)
+    }
+
+    /// What lets one person run this where more are asked for.
+    pub(crate) fn glass<'a>(&'a self, action: &'a str) -> impl Iterator<Item = &'a BreakGlass> {
+        self.break_glass.iter().filter(move |entry| entry.covers(action, &self.tags))
     }
 }
 

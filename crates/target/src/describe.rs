@@ -85,6 +85,7 @@ pub fn facts(paths: &Paths) -> Result<Facts, String> {
     let config = Config::load(paths)?;
     let catalogue = config::catalogue(paths)?;
     let actions = config::actions(paths)?;
+    config.check_actions(&actions)?;
     let (machine_id, host_key) = identity(paths)?;
     let mut approvals: BTreeMap<String, u32> =
         actions.iter().map(|a| (a.name.clone(), config.threshold(Some(a)).min)).collect();

@@ -12,6 +12,8 @@ const INFO: u8 = 86;
 const WARNING: u8 = 84;
 /// Names the element of structured data (RFC 5424, 6.3); 32473 is the number for what has none registered.
 const ELEMENT: &str = "mcp-linux-infra@32473";
+/// authpriv.alert: somebody should look now.
+const ALERT: u8 = 81;
 /// How long a log service may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -22,11 +24,19 @@ pub(crate) fn write(
     refused: bool,
     fields: &[(&str, &str)],
 ) -> Result<(), String> {
+    send(paths, program, if refused { WARNING } else { INFO }, fields)
+}
+
+/// Sends one record that somebody should look at now.
+pub(crate) fn alert(paths: &Paths, program: &str, fields: &[(&str, &str)]) -> Result<(), String> {
+    send(paths, program, ALERT, fields)
+}
+
+fn send(paths: &Paths, program: &str, priority: u8, fields: &[(&str, &str)]) -> Result<(), String> {
     let pid = std::process::id();
     let text = element(fields);
     match &paths.log {
         Log::Syslog(socket) => {
-            let priority = if refused { WARNING } else { INFO };
             let line = format!("<{priority}>{program}[{pid}]: {text}");
             let fail = |e: std::io::Error| format!("{}: {e}", socket.display());
             let sender = UnixDatagram::unbound().map_err(fail)?;
@@ -105,6 +115,18 @@ mod tests {
             text.contains(&format!("line=\"{}\"", &long[..1024])) && text.ends_with("verdict=\"blocked\"]"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn an_alert_has_its_own_priority() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("log");
+        let service = UnixDatagram::bind(&socket).unwrap();
+        alert(&at(&socket), "pra-run", &[("alarm", "break_glass")]).unwrap();
+        let mut buffer = vec![0; 1 << 10];
+        let size = service.recv(&mut buffer).unwrap();
+        let text = std::str::from_utf8(&buffer[..size]).unwrap();
+        assert!(text.starts_with("<81>pra-run[") && text.ends_with(" alarm=\"break_glass\"]"), "{text}");
     }
 
     #[test]

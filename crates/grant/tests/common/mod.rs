@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+pub(crate) mod passkey;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -152,6 +154,7 @@ pub(crate) fn statement() -> Statement {
         not_before: NOW,
         expires_at: NOW + 300,
         nonce: "d4".repeat(16),
+        break_glass: None,
     }
 }
 
@@ -170,12 +173,12 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn trusting(approvers: impl Into<String>) -> Self {
-        let threshold = Threshold { min: 1, verify_required: false };
+        let threshold = Threshold { min: 1, verify_required: false, outside_browser: 0 };
         Self { approvers: approvers.into(), rules: rules(), threshold, now: NOW, high_water: NOW }
     }
 
     pub(crate) fn asking(mut self, min: u32, verify_required: bool) -> Self {
-        self.threshold = Threshold { min, verify_required };
+        self.threshold = Threshold { min, verify_required, outside_browser: 0 };
         self
     }
 
@@ -187,7 +190,7 @@ impl Target {
     pub(crate) fn judge(&self, statement: &[u8], armors: &[impl AsRef<[u8]>]) -> Result<Verified, Refusal> {
         let approvers = Approvers::parse(&self.approvers).unwrap();
         let envelope = Envelope::new(statement, armors)?;
-        grant::verify(&envelope, &approvers, &self.rules, |_| self.threshold, self.now, self.high_water)
+        grant::verify(&envelope, &approvers, &self.rules, |_| Ok(self.threshold), self.now, self.high_water)
     }
 
     pub(crate) fn refuses(&self, statement: &[u8], armors: &[impl AsRef<[u8]>]) -> Refusal {

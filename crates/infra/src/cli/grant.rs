@@ -107,7 +107,7 @@ fn verify(file: &Path, approvers: &Path, json: bool) -> Done {
     let envelope = Envelope::new(parts.statement, &parts.armors).map_err(refused)?;
     let now = now_ms() / 1000;
     let approvals =
-        grant::verify_signatures(&envelope, &trusted, grant::APPLICATION, now).map_err(refused)?;
+        grant::verify_signatures(&envelope, &trusted, &grant::Fido::default(), now).map_err(refused)?;
     let statement = Statement::parse(parts.statement).map_err(refused)?;
     let live = statement.not_before <= now + 30 && now < statement.expires_at;
     let rows: Vec<Value> = approvals

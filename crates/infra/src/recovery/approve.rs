@@ -101,17 +101,27 @@ pub(super) fn draft(
         not_before,
         expires_at: not_before.saturating_add(lifetime),
         nonce: fresh_id("", 16)?,
+        break_glass: None,
     })
 }
 
 /// Risk and commands of a statement, from this program's own catalogue: nothing that the database says.
 fn meaning(app: &App, statement: &Statement) -> Result<(String, Steps), RecoveryError> {
+    // no statement of this server has it, so somebody put it into the store for a person to sign unseen
+    if statement.break_glass.is_some() {
+        return Err(RecoveryError::refused(
+            "break_glass",
+            "the glass is broken by hand, not through the server",
+        ));
+    }
     match statement.kind {
         Kind::Command => {
             let judged = app.catalogue().judge(&crate::app::line_of(&statement.argv));
             Ok((judged.risk.to_string(), vec![("run".to_owned(), statement.argv.clone())]))
         }
-        Kind::Procedure => Err(RecoveryError::refused("unknown_action", "procedures cannot be approved yet")),
+        Kind::Procedure | Kind::Deny | Kind::Review => {
+            Err(RecoveryError::refused("unknown_action", "only actions and commands can be approved here"))
+        }
         Kind::Action => {
             let action =
                 app.actions().get(&statement.action).filter(|a| a.plan() == statement.plan).ok_or_else(
@@ -172,7 +182,7 @@ fn name_of_signer(app: &App, statement: &[u8], armor: &str) -> Result<Option<Str
         .map_err(|e| RecoveryError::refused("config", format!("{place}: {e}")))?;
     let envelope = grant::Envelope::new(statement, &[armor])
         .map_err(|e| RecoveryError::refused("signature", e.to_string()))?;
-    let approvals = grant::verify_signatures(&envelope, &approvers, grant::APPLICATION, now_ms() / 1000)
+    let approvals = grant::verify_signatures(&envelope, &approvers, &grant::Fido::default(), now_ms() / 1000)
         .map_err(|e| {
             RecoveryError::refused(
                 "signature",

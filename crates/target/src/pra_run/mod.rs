@@ -1,28 +1,33 @@
 //! `pra-run`: verifies a grant and runs exactly what it says, once, as root.
 //!
 //! The order, each step with its own refusal code: size, envelope, signatures over the raw bytes, persons, strict parse, target,
-//! time, action with its typed parameters, digests, claim of the nonce, audit record; then the steps. Nothing that comes with
-//! the request but the signed statement decides what runs.
+//! time, action with its typed parameters, digests, windows and freezes, claim of the nonce, audit record; then the steps. Nothing
+//! that comes with the request but the signed statement decides what runs.
 
 mod claim;
+mod glass;
+mod settle;
 mod steps;
 
 use std::io::Read;
 
-use grant::{Code, Envelope, Kind, Refusal, Rules, Statement, Verified};
+use grant::{Approval, Code, Envelope, Kind, Refusal, Rules, Statement, Verified};
 use ledger::file::FileLedger;
+use policy::Catalogue;
 use policy::Permit;
-use policy::action::Bound;
+use policy::action::{Actions, Bound};
 use serde_json::{Value, json};
 use session::envelope::{self, MAX_ENVELOPE};
 
 use crate::config::{self, Config};
-use crate::{EXIT_REFUSED, Paths, describe, now_ms};
+use crate::{EXIT_REFUSED, Paths, describe, now_ms, syslog};
 
 pub use claim::initialise;
 
 use crate::answer::{Answer, StepResult, refusal_json};
-use claim::Claims;
+use claim::{Becomes, Claims};
+
+const NAME: &str = "pra-run";
 
 /// Refusals are recorded up to this size of the log: who floods it with wrong grants shall not fill the disk.
 const REFUSALS_UP_TO: u64 = 64 << 20;
@@ -57,6 +62,7 @@ pub fn serve(paths: &Paths, envelope: &[u8], now: i64, out: &mut Vec<u8>) -> u8 
         }
         Err(refusal) => {
             record_refusal(paths, proposal.as_deref(), &refusal);
+            raise_alarm(paths, proposal.as_deref(), &refusal);
             eprintln!("pra-run: refused: {}: {}", refusal.code, refusal.message);
             (refusal_json(proposal, &refusal), EXIT_REFUSED)
         }
@@ -85,6 +91,7 @@ fn decide(paths: &Paths, bytes: &[u8], now: i64, proposal: &mut Option<String>) 
     let approvers = config::approvers(paths).map_err(wrong)?;
     let catalogue = config::catalogue(paths).map_err(wrong)?;
     let actions = config::actions(paths).map_err(wrong)?;
+    config.check_actions(&actions).map_err(wrong)?;
     let (machine_id, _) = describe::identity(paths).map_err(wrong)?;
     let claims = Claims::open(paths)?;
     let high_water = claims.high_water()?;
@@ -98,19 +105,56 @@ fn decide(paths: &Paths, bytes: &[u8], now: i64, proposal: &mut Option<String>) 
         machine_id,
         max_lifetime: config.approval.max_lifetime_seconds,
         skew: 30,
-        application: config.approval.application.clone(),
+        fido: config.approval.fido().map_err(wrong)?,
     };
     let threshold = |s: &Statement| {
         *proposal = Some(s.proposal.clone());
-        config.threshold(actions.get(&s.action).filter(|_| s.kind != Kind::Command))
+        glass::threshold(&config, &actions, s)
     };
-    let threshold = std::cell::RefCell::new(threshold);
     let Verified { statement, approvals } =
-        grant::verify(&envelope, &approvers, &rules, |s| (threshold.borrow_mut())(s), now, high_water)
+        grant::verify(&envelope, &approvers, &rules, threshold, now, high_water)
             .inspect_err(|refusal| remember(&claims, refusal, now))?;
+    claims.check_epoch(&statement)?;
+    let seen = now.max(high_water);
+    if !statement.kind.runs() {
+        return settle::settle(&open_log(paths)?, &claims, &statement, &approvals, seen);
+    }
 
-    let plan = match statement.kind {
-        Kind::Procedure => return Err(refuse(Code::UnknownAction, "this target runs no procedures")),
+    let plan = plan(&catalogue, &actions, &statement)?;
+    if catalogue.digest() != statement.policy {
+        return Err(refuse(Code::PolicyChanged, "the policy here is not the one that was signed"));
+    }
+    glass::check(&config, &claims, &statement, &approvals, now)?;
+
+    let log = open_log(paths)?;
+    claims.claim(&statement, &approvals, seen, Becomes::Used)?;
+    glass::raise(paths, &log, &claims, &statement, &approvals)?;
+    let start = json!({
+        "proposal": statement.proposal, "tenant": statement.tenant, "host": statement.host, "kind": statement.kind, "action": statement.action,
+        "params": statement.params, "argv": statement.argv, "nonce": statement.nonce, "proposed_by": statement.proposed_by,
+        "approvals": persons(&approvals), "statement_sha256": crate::hex(ring::digest::digest(&ring::digest::SHA256, parts.statement).as_ref()),
+    });
+    log.append("start", &start, now_ms()).map_err(|e| refuse(Code::AuditUnavailable, e.to_string()))?;
+    Ok(execute(paths, &log, &statement, plan))
+}
+
+/// Who signed, for the record.
+fn persons(approvals: &[Approval]) -> Vec<Value> {
+    let person = |a: &Approval| {
+        json!({
+            "person": a.person, "key": a.key_fingerprint, "user_verified": a.user_verified, "counter": a.counter,
+            "origin": a.origin,
+        })
+    };
+    approvals.iter().map(person).collect()
+}
+
+/// What the statement asks to run, as this target knows it.
+fn plan<'a>(catalogue: &Catalogue, actions: &'a Actions, statement: &Statement) -> Result<Plan<'a>, Refusal> {
+    match statement.kind {
+        Kind::Procedure | Kind::Deny | Kind::Review => {
+            Err(refuse(Code::UnknownAction, "this target runs actions and commands, nothing else"))
+        }
         Kind::Action => {
             let action = actions.get(&statement.action).ok_or_else(|| {
                 refuse(Code::UnknownAction, format!("this target has no action {}", statement.action))
@@ -121,32 +165,27 @@ fn decide(paths: &Paths, bytes: &[u8], now: i64, proposal: &mut Option<String>) 
                     format!("the definition of {} here is not the one that was signed", statement.action);
                 return Err(refuse(Code::PlanChanged, message));
             }
-            Plan::Action(bound)
+            Ok(Plan::Action(bound))
         }
         Kind::Command => {
             let judged = catalogue.judge(&policy::lex::quote(&statement.argv));
             let permit = judged.permit.filter(|p| config::runnable(p.level) && p.argv == statement.argv);
-            Plan::Command(Box::new(permit.ok_or_else(|| refuse(Code::Blocked, judged.reason))?))
+            let permit = permit.ok_or_else(|| refuse(Code::Blocked, judged.reason))?;
+            Ok(Plan::Command(Box::new(permit)))
         }
-    };
-    if catalogue.digest() != statement.policy {
-        return Err(refuse(Code::PolicyChanged, "the policy here is not the one that was signed"));
     }
+}
 
-    claims.check_epoch(&statement)?;
-    let log = open_log(paths)?;
-    claims.claim(&statement, now.max(high_water))?;
-    let persons: Vec<Value> = approvals
-        .iter()
-        .map(|a| json!({ "person": a.person, "key": a.key_fingerprint, "user_verified": a.user_verified }))
-        .collect();
-    let start = json!({
-        "proposal": statement.proposal, "tenant": statement.tenant, "host": statement.host, "kind": statement.kind, "action": statement.action,
-        "params": statement.params, "argv": statement.argv, "nonce": statement.nonce, "proposed_by": statement.proposed_by,
-        "approvals": persons, "statement_sha256": crate::hex(ring::digest::digest(&ring::digest::SHA256, parts.statement).as_ref()),
-    });
-    log.append("start", &start, now_ms()).map_err(|e| refuse(Code::AuditUnavailable, e.to_string()))?;
-    Ok(execute(paths, &log, &statement, plan))
+/// A key whose count does not rise may have a copy in somebody else's hands.
+fn raise_alarm(paths: &Paths, proposal: Option<&str>, refusal: &Refusal) {
+    if refusal.code != Code::Counter {
+        return;
+    }
+    let fields =
+        [("alarm", "counter"), ("proposal", proposal.unwrap_or_default()), ("reason", &refusal.message)];
+    if let Err(e) = syslog::alert(paths, NAME, &fields) {
+        eprintln!("pra-run: the alarm could not be raised: {e}");
+    }
 }
 
 /// Keeps the time at which an approved grant was found to be over, so that setting the clock back does not revive it. What

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program needs a part of it")]
 
+pub(crate) mod passkey;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -81,6 +83,7 @@ impl Played {
             not_before: NOW,
             expires_at: NOW + 300,
             nonce: nonce(id),
+            break_glass: None,
         }
     }
 
@@ -91,6 +94,11 @@ impl Played {
     /// Signed with this key of the folder.
     pub(crate) fn envelope_by(&self, key: &str, statement: &Statement) -> Vec<u8> {
         let bytes = statement.to_bytes();
+        session::envelope::join(&bytes, &[self.sign(key, &bytes)])
+    }
+
+    /// The armored signature of this key of the folder over these bytes.
+    pub(crate) fn sign(&self, key: &str, bytes: &[u8]) -> Vec<u8> {
         let mut child = Command::new("ssh-keygen")
             .args(["-q", "-Y", "sign", "-n", "pra-grant@mcp-linux-infra", "-f"])
             .arg(self.dir.path().join(key))
@@ -98,9 +106,8 @@ impl Played {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(&bytes).unwrap();
-        let armor = child.wait_with_output().unwrap().stdout;
-        session::envelope::join(&bytes, &[armor])
+        child.stdin.take().unwrap().write_all(bytes).unwrap();
+        child.wait_with_output().unwrap().stdout
     }
 
     pub(crate) fn serve(&self, envelope: &[u8], now: i64) -> (u8, Value) {
