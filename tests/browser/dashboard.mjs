@@ -52,6 +52,7 @@ async function person(options = {}) {
   return one;
 }
 async function enrol(one, name, role) {
+  one.name = name;
   const { link } = JSON.parse(own("dashboard", "invite", name, "--role", role, "--json"));
   await one.page.goto(link);
   await one.page.getByRole("button", { name: "Enrol this device" }).click();
@@ -80,13 +81,15 @@ const post = (one, path, body) => one.page.evaluate(async ([path, body]) => {
   const answer = await fetch(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
   return [answer.status, await answer.json()];
 }, [path, body]);
-const assertion = (one, challenge) => one.page.evaluate(async (challenge) => {
+const assertion = async (one, challenge) => one.page.evaluate(async ([challenge, ids]) => {
   const encode = (b) => btoa(String.fromCharCode(...new Uint8Array(b))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
   const bytes = Uint8Array.from(atob(challenge.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
-  const made = await navigator.credentials.get({ publicKey: { challenge: bytes, rpId: "localhost", userVerification: "required" } });
+  const allowCredentials = ids.map((id) => ({ type: "public-key", id: Uint8Array.from(atob(id.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0)) }));
+  const made = await navigator.credentials.get({ publicKey: { challenge: bytes, rpId: "localhost", userVerification: "required", allowCredentials } });
   const r = made.response;
   return { id: encode(made.rawId), client_data: encode(r.clientDataJSON), authenticator_data: encode(r.authenticatorData), signature: encode(r.signature) };
-}, challenge);
+}, [challenge, purposes(one.name, "approve")]);
+const purposes = (name, purpose) => JSON.parse(own("dashboard", "devices", "--json")).devices.filter((d) => d.person === name && d.purpose === purpose).map((d) => d.id);
 const button = (one) => one.page.locator("[data-passkey=approve]").evaluate((b) => ({ ...b.dataset }));
 
 let failed;
@@ -101,7 +104,7 @@ try {
   });
   await check("an invited person enrols a passkey; the link works once", async () => {
     const { line, link } = await enrol(alice, "alice@example.org", "approver");
-    assert.match(line, /^alice@example\.org sk-ecdsa-sha2-nistp256@openssh\.com AAAA/);
+    assert.match(line, /^alice@example\.org namespaces="pra-grant@mcp-linux-infra" sk-ecdsa-sha2-nistp256@openssh\.com AAAA/);
     const second = await enrol(bob, "bob@example.org", "approver");
     writeFileSync(APPROVERS, `${line}\n${second.line}\n`);
     execFileSync("sh", ["-c", `"$LAB/host.sh" exec "$HOST" /bin/sh -c 'cat > /etc/mcp-linux-infra/approvers' < "$APPROVERS"`]);
@@ -110,7 +113,12 @@ try {
     await thief.page.goto(link);
     await thief.page.getByRole("button", { name: "Enrol this device" }).click();
     await thief.page.locator("#said.bad").filter({ hasText: "refused" }).waitFor();
-    assert.equal(JSON.parse(own("dashboard", "devices", "--json")).devices.length, 3);
+    assert.equal(JSON.parse(own("dashboard", "devices", "--json")).devices.length, 6);
+  });
+  await check("what logs in cannot approve, and what approves cannot log in", async () => {
+    const begin = (await post(alice, "/login/begin", {}))[1];
+    const given = await assertion(alice, begin.challenge);
+    assert.equal((await post(alice, "/login/finish", given))[0], 403);
   });
   await check("persons log in; a passkey of nobody does not", async () => {
     for (const one of [alice, bob, viewer]) await login(one);
@@ -284,7 +292,7 @@ try {
   });
   await check("a lost device that was revoked is out at once", async () => {
     const { devices } = JSON.parse(own("dashboard", "devices", "--json"));
-    own("dashboard", "revoke", devices.find((d) => d.person === "bob@example.org").id);
+    own("dashboard", "revoke", devices.find((d) => d.person === "bob@example.org" && d.purpose === "login").id);
     await bob.page.goto(origin);
     await bob.page.waitForURL(`${origin}/login`);
     await bob.page.getByRole("button", { name: "Log in with a passkey" }).click();

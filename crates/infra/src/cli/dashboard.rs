@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Context, Done, Ended, output, runtime};
 use crate::recovery::fresh_id;
-use crate::store::{Role, now_ms, sha256_hex};
+use crate::store::{Purpose, Role, now_ms, sha256_hex};
 use crate::web;
 
 /// Serves the approval dashboard, invites persons to it, and shows their devices.
@@ -35,7 +35,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show the enrolled devices
+    /// Show the enrolled passkeys
     Devices {
         /// Print the lines for the targets' approvers' files
         #[arg(long)]
@@ -44,9 +44,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// End a device: it cannot log in any more. The targets' approvers' files are their own: take its line out there too
+    /// End a passkey here. The targets' approvers' files are their own: take its line out there too
     Revoke {
-        /// The device's id, as `dashboard devices` shows it
+        /// Its id, as `dashboard devices` shows it
         id: String,
     },
 }
@@ -66,7 +66,7 @@ impl Dashboard {
                         "there is no device {id} that counts: `mcp-linux-infra dashboard devices` shows all"
                     )));
                 };
-                output::line(&format!("The device of {} is revoked here, and logged out. Take its line out of the targets' approvers too.", device.person))
+                output::line(&format!("The passkey of {} is revoked here. Take its line out of the targets' approvers too.", device.person))
             }
         }
     }
@@ -116,18 +116,19 @@ fn devices(context: &Context, approvers: bool, json: bool) -> Done {
     }
     if approvers {
         let origin = origin(context)?;
-        for device in devices.iter().filter(|d| d.revoked_ms.is_none() && d.role >= Role::Approver) {
+        for device in devices.iter().filter(|d| d.revoked_ms.is_none() && d.purpose == Purpose::Approve && d.role >= Role::Approver) {
             output::line(&web::approver_line(&device.person, &device.point, &origin).map_err(Ended::usage)?)?;
         }
         return Ok(());
     }
     if devices.is_empty() {
-        return output::line("No device is enrolled: `mcp-linux-infra dashboard invite NAME` prints a link.");
+        return output::line("No passkey is enrolled: `mcp-linux-infra dashboard invite NAME` prints a link.");
     }
     for d in &devices {
         let used = d.used_ms.map_or_else(|| "never used".to_owned(), output::time);
         let state = d.revoked_ms.map_or(used, |ms| format!("revoked {}", output::time(ms)));
-        output::line(&format!("{:<24} {:<9} {state:<24} {}", d.person, d.role.as_str(), d.id))?;
+        let purpose = if d.purpose == Purpose::Approve { "approve" } else { "login" };
+        output::line(&format!("{:<24} {:<9} {:<8} {state:<24} {}", d.person, d.role.as_str(), purpose, d.id))?;
     }
     Ok(())
 }

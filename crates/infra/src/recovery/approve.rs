@@ -1,6 +1,6 @@
 //! Approval: the exact bytes that a person signs, what they mean, and the signature.
 
-use grant::{Kind, Statement};
+use grant::{Fido, Kind, Statement};
 
 use crate::app::App;
 use crate::store::{NewProposal, Proposal, ProposalKind, Signature, State, now_ms};
@@ -147,23 +147,24 @@ pub async fn sign(app: &App, preview: &Preview, signer: &Signer) -> Result<Propo
         .sign(grant::NAMESPACE, &preview.bytes)
         .await
         .map_err(|e| RecoveryError::refused("signer", e.to_string()))?;
-    add_signature(app, preview, armor, signer.name()).await
+    add_signature(app, preview, armor, signer.name(), &Fido::default()).await
 }
 
 /// Stores a signature over the previewed bytes. `name` is who is believed to have made it, where this server has no copy of the
-/// approvers' file.
+/// approvers' file; `fido` is what FIDO2 keys and passkeys must have been made for.
 pub async fn add_signature(
     app: &App,
     preview: &Preview,
     armor: String,
     name: &str,
+    fido: &Fido,
 ) -> Result<Proposal, RecoveryError> {
     let parsed = grant::sshsig::SshSig::parse(armor.as_bytes()).map_err(|e| {
         RecoveryError::refused("signature", format!("the signer gave no usable signature: {e}"))
     })?;
     let fingerprint = parsed.key.fingerprint();
     let signature = Signature {
-        signer: name_of_signer(app, &preview.bytes, &armor)?.unwrap_or_else(|| name.to_owned()),
+        signer: name_of_signer(app, &preview.bytes, &armor, fido)?.unwrap_or_else(|| name.to_owned()),
         fingerprint,
         armor,
         signed_ms: now_ms(),
@@ -173,7 +174,12 @@ pub async fn add_signature(
 }
 
 /// If the server has a copy of the approvers file, a signature that the target would refuse is refused now.
-fn name_of_signer(app: &App, statement: &[u8], armor: &str) -> Result<Option<String>, RecoveryError> {
+fn name_of_signer(
+    app: &App,
+    statement: &[u8],
+    armor: &str,
+    fido: &Fido,
+) -> Result<Option<String>, RecoveryError> {
     let Some(path) = &app.config().approvers else { return Ok(None) };
     let place = path.display();
     let text = std::fs::read_to_string(path)
@@ -182,7 +188,7 @@ fn name_of_signer(app: &App, statement: &[u8], armor: &str) -> Result<Option<Str
         .map_err(|e| RecoveryError::refused("config", format!("{place}: {e}")))?;
     let envelope = grant::Envelope::new(statement, &[armor])
         .map_err(|e| RecoveryError::refused("signature", e.to_string()))?;
-    let approvals = grant::verify_signatures(&envelope, &approvers, &grant::Fido::default(), now_ms() / 1000)
+    let approvals = grant::verify_signatures(&envelope, &approvers, fido, now_ms() / 1000)
         .map_err(|e| {
             RecoveryError::refused(
                 "signature",

@@ -17,7 +17,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 pub use audit::{Audit, AuditReport, Receipt, verify_files};
 pub use learning::{BlockedCommand, CommandCount, LearningStats};
-pub use people::{Device, Role};
+pub use people::{Device, NewPasskey, Purpose, Role};
 pub(crate) use proposals::sha256_hex;
 pub use proposals::{NewProposal, Proposal, ProposalKind, Signature, State};
 

@@ -48,6 +48,27 @@ impl std::str::FromStr for Role {
     }
 }
 
+/// What a passkey is for. A challenge for a login is whatever the server says, so what logs in must not be able to approve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// To come in.
+    Login,
+    /// To sign grants: this one stands in the targets' approvers' files.
+    Approve,
+}
+
+/// A passkey that a browser has just made.
+#[derive(Debug, Clone)]
+pub struct NewPasskey {
+    /// The credential's id, base64url.
+    pub id: String,
+    /// The point on P-256: 130 hex digits, uncompressed.
+    pub point: String,
+    /// Its counter.
+    pub counter: u32,
+}
+
 /// A passkey of a person.
 #[derive(Debug, Clone, Serialize)]
 pub struct Device {
@@ -57,6 +78,8 @@ pub struct Device {
     pub person: String,
     /// What they may do.
     pub role: Role,
+    /// What it is for.
+    pub purpose: Purpose,
     /// The point on P-256: 130 hex digits, uncompressed.
     pub point: String,
     /// Signatures so far as the device counts them; 0 when it does not.
@@ -88,23 +111,26 @@ impl Store {
         self.change(|tx| find_invitation(tx, token_sha256))
     }
 
-    /// Enrols a device and uses the invitation up, both or neither. `None` when the invitation is not good (any more).
+    /// Enrols a person's passkeys and uses the invitation up, all or nothing. `None` when the invitation is not good (any more).
     pub fn enrol(
         &self,
         token_sha256: &str,
-        id: &str,
-        point: &str,
-        counter: u32,
-    ) -> Result<Option<Device>, StoreError> {
+        login: &NewPasskey,
+        approve: &NewPasskey,
+    ) -> Result<Option<String>, StoreError> {
         self.change(|tx| {
             let Some((person, role)) = find_invitation(tx, token_sha256)? else { return Ok(None) };
             tx.execute("DELETE FROM invitations WHERE token_sha256 = ?1", [token_sha256])?;
-            tx.execute(
-                "INSERT INTO devices (id, person, role, point, counter, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                params![id, person, role.as_str(), point, counter, now_ms()],
-            )?;
-            append(tx, &Audit { event: "enrolled", data: json!({ "person": person, "role": role, "device": id }) })?;
-            find_device(tx, id)
+            for (purpose, passkey) in [("login", login), ("approve", approve)] {
+                tx.execute(
+                    "INSERT INTO devices (id, person, role, purpose, point, counter, created_ms)
+                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    params![passkey.id, person, role.as_str(), purpose, passkey.point, passkey.counter, now_ms()],
+                )?;
+            }
+            let data = json!({ "person": person, "role": role, "login": login.id, "approve": approve.id });
+            append(tx, &Audit { event: "enrolled", data })?;
+            Ok(Some(person))
         })
     }
 
@@ -132,7 +158,8 @@ impl Store {
     /// two of it.
     pub fn logged_in(&self, id: &str, counter: u32) -> Result<bool, StoreError> {
         self.change(|tx| {
-            let Some(device) = find_device(tx, id)?.filter(|d| d.revoked_ms.is_none()) else { return Ok(false) };
+            let counts = |d: &Device| d.revoked_ms.is_none() && d.purpose == Purpose::Login;
+            let Some(device) = find_device(tx, id)?.filter(counts) else { return Ok(false) };
             let grew = counter > device.counter || (counter == 0 && device.counter == 0);
             if !grew {
                 append(tx, &Audit { event: "login_refused", data: json!({ "device": id, "cause": "counter" }) })?;
@@ -191,6 +218,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Device> {
         id: row.get("id")?,
         person: row.get("person")?,
         role: role(row)?,
+        purpose: if row.get::<_, String>("purpose")? == "approve" { Purpose::Approve } else { Purpose::Login },
         point: row.get("point")?,
         counter: row.get("counter")?,
         created_ms: row.get("created_ms")?,

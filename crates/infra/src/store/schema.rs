@@ -68,6 +68,7 @@ const MIGRATIONS: &[&str] = &[
         id         TEXT PRIMARY KEY,
         person     TEXT NOT NULL,
         role       TEXT NOT NULL,
+        purpose    TEXT NOT NULL,
         point      TEXT NOT NULL,
         counter    INTEGER NOT NULL,
         created_ms INTEGER NOT NULL,

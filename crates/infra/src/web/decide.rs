@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::recovery::{self, Preview};
-use crate::store::{Role, State as Stands, sha256_hex};
+use crate::store::{Purpose, Role, State as Stands, sha256_hex};
 
 use super::Web;
 use super::enter::{Assertion, decode, encode, from_hex};
@@ -19,9 +19,6 @@ use super::guard::{Doer, Problem, Reader, read, texts};
 use super::look::{error_page, store_error};
 use super::sessions::Person;
 use super::view::{Outcome, Page, ProposalPage, View, html, lines, moment, seen, subject};
-
-/// How the statement is digested before it is signed, as `ssh-keygen` does it.
-const HASH: grant::sshsig::Hash = grant::sshsig::Hash::Sha512;
 
 pub(super) async fn show(
     State(web): State<Arc<Web>>,
@@ -50,7 +47,7 @@ fn view(preview: &Preview, person: &Person) -> View {
     let (p, s) = (&preview.proposal, &preview.statement);
     let fixed = preview.is_fixed();
     let until_ms = if fixed { s.expires_at.saturating_mul(1000) } else { p.asked.expires_ms };
-    let challenge = if fixed { encode(&grant::sshsig::signed_data(grant::NAMESPACE, HASH, &preview.bytes)) } else { String::new() };
+    let challenge = if fixed { encode(&grant::webauthn::challenge(&preview.bytes)) } else { String::new() };
     View {
         id: p.id.clone(),
         subject: subject(&s.action, &s.argv),
@@ -90,7 +87,7 @@ pub(super) async fn keys(State(web): State<Arc<Web>>, doer: Doer) -> Result<Json
     let person = doer.at_least(Role::Approver)?;
     let devices = web.app.blocking(|store| store.devices()).await?;
     let ids: Vec<String> =
-        devices.into_iter().filter(|d| d.person == person.name && d.revoked_ms.is_none()).map(|d| d.id).collect();
+        devices.into_iter().filter(|d| d.person == person.name && d.purpose == Purpose::Approve && d.revoked_ms.is_none()).map(|d| d.id).collect();
     Ok(Json(json!({ "ids": ids, "rp_id": web.party.id })))
 }
 
@@ -118,7 +115,7 @@ pub(super) async fn approve(
     let wanted = given.id.clone();
     let device = web.app.blocking(move |store| store.device(&wanted)).await?;
     let device = device
-        .filter(|d| d.revoked_ms.is_none() && d.person == person.name)
+        .filter(|d| d.revoked_ms.is_none() && d.purpose == Purpose::Approve && d.person == person.name)
         .ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, "this is no passkey of yours"))?;
     let preview = recovery::look(&web.app, &id).await?;
     if !preview.is_fixed() || sha256_hex(&preview.bytes) != sha256 {
@@ -131,12 +128,15 @@ pub(super) async fn approve(
     let client_data = decode(&given.client_data)?;
     let authenticator = decode(&given.authenticator_data)?;
     let signature = decode(&given.signature)?;
-    let challenge = encode(&grant::sshsig::signed_data(grant::NAMESPACE, HASH, &preview.bytes));
+    let challenge = encode(&grant::webauthn::challenge(&preview.bytes));
     web.party
         .asserted(&challenge, &point, &client_data, &authenticator, &signature)
         .map_err(|cause| Problem::new(StatusCode::FORBIDDEN, cause))?;
-    let armor = web.party.armor(&point, HASH, &client_data, &authenticator, &signature).map_err(Problem::bad)?;
-    let proposal = recovery::add_signature(&web.app, &preview, armor, &person.name).await?;
+    let key = web.party.key(&point).map_err(Problem::bad)?;
+    let armor = grant::webauthn::armor(&key, &authenticator, &client_data, &signature)
+        .map_err(|e| Problem::bad(e.to_string()))?;
+    let fido = web.party.fido().map_err(Problem::bad)?;
+    let proposal = recovery::add_signature(&web.app, &preview, armor, &person.name, &fido).await?;
     Ok(Json(json!({ "state": proposal.state })))
 }
 

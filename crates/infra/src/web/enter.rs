@@ -14,12 +14,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::recovery::fresh_id;
-use crate::store::{Role, sha256_hex};
+use crate::store::{NewPasskey, Purpose, Role, sha256_hex};
 
 use super::Web;
 use super::guard::{COOKIE_NAME, Doer, Problem, read, texts, token};
 use super::sessions::Person;
-use super::passkey::approver_line;
 use super::view::{EnrolPage, LoginPage, Page, html};
 
 /// Bytes of a challenge; WebAuthn wants at least 16.
@@ -70,6 +69,11 @@ impl Web {
     }
 }
 
+/// For one new passkey. The user's id is a new one each time: a person may have several.
+fn new_user(web: &Web, name: &str) -> Result<Value, Problem> {
+    Ok(json!({ "name": name, "user_id": random()?, "challenge": web.fresh_challenge()? }))
+}
+
 fn random() -> Result<String, Problem> {
     let hex = fresh_id("", CHALLENGE).map_err(Problem::from)?;
     Ok(encode(hex.as_bytes()))
@@ -107,8 +111,8 @@ pub(super) async fn login_finish(State(web): State<Arc<Web>>, body: Body) -> Res
     let challenge = web.taken_challenge(&client_data)?;
     let id = given.id.clone();
     let device = web.app.blocking(move |store| store.device(&id)).await?;
-    let Some(device) = device.filter(|d| d.revoked_ms.is_none()) else {
-        return Err(web.failed("login", "the passkey is unknown or revoked"));
+    let Some(device) = device.filter(|d| d.revoked_ms.is_none() && d.purpose == Purpose::Login) else {
+        return Err(web.failed("login", "the passkey is unknown, revoked or not for logging in"));
     };
     let point = from_hex(&device.point);
     let authenticator = decode(&given.authenticator_data)?;
@@ -151,40 +155,58 @@ pub(super) async fn enrol_begin(State(web): State<Arc<Web>>, body: Body) -> Resu
         return Err(web.failed("enrolment", "the invitation is unknown, used or too old"));
     };
     Ok(Json(json!({
-        "challenge": web.fresh_challenge()?,
         "rp_id": web.party.id,
         "person": person,
-        // A new one each time: a person may have several devices.
-        "user_id": random()?,
+        "login": new_user(&web, &format!("{person} (log in)"))?,
+        // The browser's own prompt shows the name: who is asked for this one while logging in is being deceived.
+        "approve": new_user(&web, &format!("{person} (APPROVE)"))?,
     })))
 }
 
+/// What a browser gives for a new passkey, in base64url.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Made {
-    token: String,
+struct Made {
     client_data: String,
     authenticator_data: String,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Enrolment {
+    token: String,
+    /// Two passkeys: what logs in must not be able to approve, as the challenge of a login is whatever a server says.
+    login: Made,
+    approve: Made,
+}
+
+impl Web {
+    fn new_passkey(&self, made: &Made) -> Result<(NewPasskey, Vec<u8>), Problem> {
+        let client_data = decode(&made.client_data)?;
+        let challenge = self.taken_challenge(&client_data)?;
+        let enrolled = self
+            .party
+            .enrolled(&challenge, &client_data, &decode(&made.authenticator_data)?)
+            .map_err(|cause| self.failed("enrolment", &cause))?;
+        let new = NewPasskey { id: encode(&enrolled.id), point: to_hex(&enrolled.point), counter: enrolled.counter };
+        Ok((new, enrolled.point))
+    }
+}
+
 pub(super) async fn enrol_finish(State(web): State<Arc<Web>>, body: Body) -> Result<Json<Value>, Problem> {
     web.may_try()?;
-    let made: Made = read(body).await?;
-    let client_data = decode(&made.client_data)?;
-    let challenge = web.taken_challenge(&client_data)?;
-    let enrolled = web
-        .party
-        .enrolled(&challenge, &client_data, &decode(&made.authenticator_data)?)
-        .map_err(|cause| web.failed("enrolment", &cause))?;
-    let token = sha256_hex(made.token.as_bytes());
-    let (id, point) = (encode(&enrolled.id), to_hex(&enrolled.point));
-    let counter = enrolled.counter;
-    let device = web.app.blocking(move |store| store.enrol(&token, &id, &point, counter)).await?;
-    let Some(device) = device else {
+    let given: Enrolment = read(body).await?;
+    let (login, first) = web.new_passkey(&given.login)?;
+    let (approve, point) = web.new_passkey(&given.approve)?;
+    if first == point || login.id == approve.id {
+        return Err(web.failed("enrolment", "one passkey was given twice"));
+    }
+    let token = sha256_hex(given.token.as_bytes());
+    let Some(person) = web.app.blocking(move |store| store.enrol(&token, &login, &approve)).await? else {
         return Err(web.failed("enrolment", "the invitation is unknown, used or too old"));
     };
-    let line = approver_line(&device.person, &enrolled.point, &web.party.id);
-    Ok(Json(json!({ "person": device.person, "line": line })))
+    let line = web.party.approver_line(&person, &point).map_err(Problem::bad)?;
+    Ok(Json(json!({ "person": person, "line": line })))
 }
 
 #[derive(Debug, Deserialize)]

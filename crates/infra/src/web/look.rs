@@ -8,10 +8,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::store::{Proposal, Role, StoreError, now_ms};
+use crate::store::{Proposal, Purpose, Role, StoreError, now_ms};
 
 use super::guard::{Reader, texts};
-use super::passkey::approver_line;
 use super::sessions::Person;
 use super::texts::Texts;
 use super::view::{Card, Cell, ErrorPage, Page, ProposalsPage, TablePage, html, moment, seen};
@@ -206,7 +205,12 @@ pub(super) async fn people(State(web): State<Arc<Web>>, Reader(person): Reader, 
                 Cell::Text(seen(&d.person)),
                 Cell::Text(d.role.as_str().to_owned()),
                 Cell::Text(d.used_ms.map_or_else(|| "–".to_owned(), moment)),
-                Cell::Code(seen(&approver_line(&d.person, &enter::from_hex(&d.point), &web.party.id))),
+                Cell::Code(match d.purpose {
+                    Purpose::Login => "–".to_owned(),
+                    Purpose::Approve => {
+                        web.party.approver_line(&d.person, &enter::from_hex(&d.point)).map_or_else(|e| e, |line| seen(&line))
+                    }
+                }),
                 last,
             ]
         })

@@ -105,7 +105,7 @@ pub(crate) fn origin(configured: Option<&str>, listen: &str) -> Result<String, S
 /// The line of a target's approvers that lets this passkey sign grants. `point` is in hex, as the store has it.
 pub(crate) fn approver_line(person: &str, point: &str, origin: &str) -> Result<String, String> {
     let (party, _) = party(origin)?;
-    Ok(passkey::approver_line(person, &enter::from_hex(point), &party.id))
+    party.approver_line(person, &enter::from_hex(point))
 }
 
 /// The origin as browsers spell it, the passkeys' name and the `Host` of its requests.

@@ -3,8 +3,7 @@
 //! Only ES256 (ECDSA on P-256 with SHA-256) is taken, as OpenSSH knows no other WebAuthn key. Attestation is not asked for:
 //! whose key it is, the invitation says, and what it may approve, root on the target does.
 
-use base64ct::{Base64, Encoding};
-use grant::sshsig::Hash;
+use grant::{Fido, Passkeys, PublicKey};
 use ring::digest::{SHA256, digest};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use serde::Deserialize;
@@ -124,77 +123,22 @@ fn point(cose: &[u8]) -> Option<Vec<u8>> {
     Some([&[4], x.as_slice(), y.as_slice()].concat())
 }
 
-/// How OpenSSH names a FIDO2 key on P-256, which a passkey is to it.
-const KEY_TYPE: &str = "sk-ecdsa-sha2-nistp256@openssh.com";
-/// How it names a signature that a browser has made with one (PROTOCOL.u2f, section "webauthn signatures").
-const SIGNATURE_TYPE: &str = "webauthn-sk-ecdsa-sha2-nistp256@openssh.com";
-/// More data than the head follows.
-const EXTENSIONS: u8 = 0x80;
-
-/// The line of a target's approvers that lets this passkey sign grants.
-pub(super) fn approver_line(person: &str, point: &[u8], rp_id: &str) -> String {
-    format!("{person} {KEY_TYPE} {}", Base64::encode_string(&public_key(point, rp_id)))
-}
-
-fn public_key(point: &[u8], rp_id: &str) -> Vec<u8> {
-    let mut blob = Vec::new();
-    for field in [KEY_TYPE.as_bytes(), b"nistp256", point, rp_id.as_bytes()] {
-        put(&mut blob, field);
-    }
-    blob
-}
-
 impl Party {
-    /// The assertion as an armored SSHSIG over a statement.
-    pub(super) fn armor(
-        &self,
-        point: &[u8],
-        hash: Hash,
-        client_data: &[u8],
-        authenticator: &[u8],
-        signature: &[u8],
-    ) -> Result<String, String> {
-        let (head, extensions) = authenticator.split_at_checked(HEAD).ok_or("authenticator data: too short")?;
-        if (head[32] & EXTENSIONS == 0) != extensions.is_empty() || head[32] & ATTESTED != 0 {
-            return Err("authenticator data: its flags do not fit what follows".to_owned());
-        }
-        let (r, s) = scalars(signature).ok_or("the signature is not in DER")?;
-        let mut scalars = Vec::new();
-        put(&mut scalars, &r);
-        put(&mut scalars, &s);
-        let mut blob = Vec::new();
-        put(&mut blob, SIGNATURE_TYPE.as_bytes());
-        put(&mut blob, &scalars);
-        // flags and counter
-        blob.extend_from_slice(&head[32..]);
-        put(&mut blob, self.origin.as_bytes());
-        put(&mut blob, client_data);
-        put(&mut blob, extensions);
-        Ok(grant::sshsig::armor(&public_key(point, &self.id), grant::NAMESPACE, hash, &blob))
+    /// The passkey as OpenSSH and the targets know it.
+    pub(super) fn key(&self, point: &[u8]) -> Result<PublicKey, String> {
+        PublicKey::passkey(point, &self.id).map_err(|e| e.to_string())
     }
-}
 
-/// A field of SSH's wire form.
-fn put(blob: &mut Vec<u8>, field: &[u8]) {
-    // No field is near 4 GiB.
-    blob.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
-    blob.extend_from_slice(field);
-}
-
-/// r and s of an ECDSA signature in DER; DER's positive integers are SSH's mpints.
-fn scalars(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    fn element(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-        let (head, rest) = bytes.split_first_chunk::<2>()?;
-        // P-256 needs no long lengths.
-        if head[0] != tag || head[1] >= 0x80 {
-            return None;
-        }
-        rest.split_at_checked(usize::from(head[1]))
+    /// The line of a target's approvers that lets this passkey sign grants.
+    pub(super) fn approver_line(&self, person: &str, point: &[u8]) -> Result<String, String> {
+        Ok(format!("{person} namespaces=\"{}\" {}", grant::NAMESPACE, self.key(point)?.to_text()))
     }
-    let (both, end) = element(0x30, der)?;
-    let (r, rest) = element(0x02, both)?;
-    let (s, rest) = element(0x02, rest)?;
-    (end.is_empty() && rest.is_empty()).then(|| (r.to_vec(), s.to_vec()))
+
+    /// What a target that takes this dashboard's passkeys asks for.
+    pub(super) fn fido(&self) -> Result<Fido, String> {
+        let passkeys = Passkeys::new(&self.id, std::slice::from_ref(&self.origin))?;
+        Ok(Fido { passkeys: Some(passkeys), ..Fido::default() })
+    }
 }
 
 #[cfg(test)]
