@@ -27,12 +27,13 @@
     async enrol(button) {
       const token = location.hash.slice(1);
       const asked = await post("/enrol/begin", { token });
-      const create = async (user) => {
-        const made = await navigator.credentials.create({ publicKey: { challenge: decode(user.challenge), rp: { id: asked.rp_id, name: "mcp-linux-infra" }, user: { id: decode(user.user_id), name: user.name, displayName: user.name }, pubKeyCredParams: [{ type: "public-key", alg: -7 }], authenticatorSelection: { residentKey: "required", userVerification: "required" }, attestation: "none" } });
+      const create = async (user, residentKey) => {
+        const made = await navigator.credentials.create({ publicKey: { challenge: decode(user.challenge), rp: { id: asked.rp_id, name: "mcp-linux-infra" }, user: { id: decode(user.user_id), name: user.name, displayName: user.name }, pubKeyCredParams: [{ type: "public-key", alg: -7 }], authenticatorSelection: { residentKey, userVerification: "required" }, attestation: "none" } });
         return { client_data: encode(made.response.clientDataJSON), authenticator_data: encode(made.response.getAuthenticatorData()) };
       };
-      const login = await create(asked.login);
-      const approve = await create(asked.approve);
+      const login = await create(asked.login, "required");
+      // Not one that a login offers.
+      const approve = await create(asked.approve, "discouraged");
       const done = await post("/enrol/finish", { token, login, approve });
       const shown = document.getElementById("enrolled");
       shown.querySelector("pre").textContent = done.line;
