@@ -4,6 +4,8 @@
 //! the very same code; only [`server`] and [`http`] know the protocol library. No tool approves anything.
 
 pub mod complete;
+#[cfg(feature = "conformance-fixtures")]
+pub(crate) mod fixtures;
 pub mod http;
 mod limits;
 pub mod progress;
