@@ -7,6 +7,7 @@ pub mod complete;
 #[cfg(feature = "conformance-fixtures")]
 pub(crate) mod fixtures;
 pub mod http;
+pub mod icons;
 mod limits;
 pub mod progress;
 pub mod prompts;
