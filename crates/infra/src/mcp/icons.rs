@@ -65,7 +65,7 @@ impl Icon {
         Self::Tool,
     ];
 
-    /// The picture as a URI of at most 400 bytes.
+    /// The picture as a URI of at most 300 bytes.
     pub fn uri(self) -> String {
         let svg = format!(
             "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='#256' stroke-width='2'>\
@@ -117,7 +117,7 @@ mod tests {
                 uri.starts_with("data:image/svg+xml,%3Csvg%20") && uri.ends_with("/%3E%3C/svg%3E"),
                 "{uri}"
             );
-            assert!(uri.bytes().all(allowed) && uri.len() <= 400, "{} {uri}", uri.len());
+            assert!(uri.bytes().all(allowed) && uri.len() <= 300, "{} {uri}", uri.len());
             assert!(seen.insert(uri), "{icon:?}");
         }
     }
