@@ -62,6 +62,8 @@ step "tools" install_tools
 
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+step "lints of the conformance fixtures" cargo clippy --locked --quiet --workspace --exclude e2e --example conformance-fixtures \
+  --features mcp-linux-infra/conformance-fixtures -- -D warnings
 # The advisory database is no package of a registry: the advisories job of .github/workflows/ci.yml looks it up.
 step "licences, bans, sources (cargo deny)" cargo deny --log-level error check bans licenses sources
 tests "unit and integration tests" cargo nextest run --locked --workspace --exclude e2e --no-fail-fast
@@ -71,7 +73,7 @@ step "target programs, built twice: the same bytes" scripts/build-target.sh --ch
 step "fuzzing, 15 s per target" scripts/fuzz.sh all 15
 step "fuzz lints" cargo clippy --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir "$CARGO_TARGET_DIR/fuzz" -- -D warnings
 # Needs the debug program that the integration tests have built.
-step "MCP conformance, both revisions" scripts/conformance.sh
+step "MCP conformance, both revisions, as it is and with fixtures" scripts/conformance.sh
 step "MCP clients: TypeScript and Python SDKs, both eras" scripts/clients.sh
 # With a real sshd where there is one; the embedded server is for machines that have none.
 demo() { "$CARGO_TARGET_DIR/debug/mcp-linux-infra" demo | tee "$log" && grep -q 'a real sshd, with forced commands' "$log"; }

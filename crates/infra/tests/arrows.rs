@@ -57,7 +57,7 @@ const MODULES: &[(&str, &[&str])] = &[
 /// Libraries that only some places may know.
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
-    ("rmcp", &["mcp/server.rs", "mcp/wire.rs", "mcp/http"]),
+    ("rmcp", &["mcp/server.rs", "mcp/wire.rs", "mcp/http", "mcp/fixtures"]),
     ("axum", &["mcp/http", "mcp/server.rs"]),
     ("hyper", &["mcp/http"]),
     ("russh", &["ssh", "config", "recovery/signer.rs", "demo"]),

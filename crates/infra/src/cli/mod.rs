@@ -152,6 +152,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Done {
+    #[cfg(feature = "conformance-fixtures")]
+    if !matches!(cli.command, Command::Serve(_)) {
+        return Err(Ended::usage(crate::mcp::fixtures::door::nothing_else()));
+    }
     let context = Context { config: cli.config };
     match cli.command {
         Command::Serve(c) => serve::run(&context, &c),
