@@ -41,6 +41,12 @@ X
 die() { echo "install-target: $*" >&2; exit 1; }
 wrong() { echo "install-target: $*" >&2; usage >&2; exit 2; }
 say() { echo "install-target: $*"; }
+listening() {  # the sockets on which sshd listens
+  local port
+  for port in $(sshd -T 2>/dev/null | sed -n 's/^port //p'); do
+    awk -v port="$(printf ':%04X' "$port")" '$4 == "0A" && substr($2, length($2) - 4) == port { print $10 }' /proc/net/tcp /proc/net/tcp6 2>/dev/null
+  done
+}
 reload_sshd() { systemctl try-reload-or-restart ssh.service 2>/dev/null || systemctl try-reload-or-restart sshd.service 2>/dev/null || true; }
 
 # --- files: written whole beside their place, then renamed. No reader of these folders takes a name that ends so. ---
@@ -287,7 +293,7 @@ lay_sudoers() {
   sudoers_text | put "$SUDOERS" 440
 }
 lay_sshd() {
-  local old=''
+  local old='' sockets now
   install -d -o root -g root -m 755 /etc/ssh/sshd_config.d
   if [ -f "$SSHD" ]; then old=$(cat "$SSHD"); fi
   sshd_text | put "$SSHD" 644
@@ -295,7 +301,13 @@ lay_sshd() {
     if [ -n "$old" ]; then printf '%s\n' "$old" | put "$SSHD" 644; else rm -f "$SSHD"; fi
     die "sshd refuses the configuration; it was taken back"
   fi
+  sockets=$(listening)
   reload_sshd
+  for _ in {1..50}; do  # until it listens anew: it takes no login in between
+    now=$(listening)
+    if [ -n "$now" ] && [ "$now" != "$sockets" ]; then break; fi
+    sleep 0.1
+  done
 }
 install_target() {
   local group reader_lines='' runner_lines=''
