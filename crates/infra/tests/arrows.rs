@@ -34,10 +34,13 @@ const MODULES: &[(&str, &[&str])] = &[
     ("recovery", &["app", "config", "hosts", "ssh", "store"]),
     ("mcp", &["analysis", "app", "config", "hosts", "learning", "recovery", "store"]),
     ("doctor", &["app", "config", "hosts", "recovery", "ssh", "store"]),
+    // Only subcommands that a person runs come here: `mcp` has no arrow to it.
+    ("admin", &["app", "config", "doctor", "hosts", "ssh", "store"]),
     ("demo", &["app", "config", "recovery", "ssh", "store"]),
     (
         "cli",
         &[
+            "admin",
             "analysis",
             "app",
             "config",

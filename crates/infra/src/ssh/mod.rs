@@ -14,7 +14,8 @@ use std::time::Duration;
 
 pub use exec::ExecOutput;
 pub use hostkey::HostKeys;
-pub use identity::{load_private_key, public_line};
+pub use identity::{beside, key_lines, load_private_key, make_private_key, public_line};
+pub(crate) use identity::{sync_folder, write_private};
 pub use policy::Account;
 pub use pool::Pool;
 
