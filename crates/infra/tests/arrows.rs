@@ -35,6 +35,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("mcp", &["analysis", "app", "config", "hosts", "learning", "recovery", "store"]),
     ("doctor", &["app", "config", "hosts", "recovery", "ssh", "store"]),
     ("demo", &["app", "config", "recovery", "ssh", "store"]),
+    ("init", &["config", "ssh"]),
     (
         "cli",
         &[
@@ -45,6 +46,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "difference",
             "doctor",
             "hosts",
+            "init",
             "learning",
             "mcp",
             "plugins",

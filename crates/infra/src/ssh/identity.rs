@@ -3,7 +3,8 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use russh::keys::{HashAlg, PrivateKey, PublicKey};
+use russh::keys::ssh_key::LineEnding;
+use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey};
 
 /// Loads an unencrypted private key that only its owner can read.
 ///
@@ -31,4 +32,33 @@ pub fn load_private_key(path: &Path) -> Result<PrivateKey, String> {
 pub fn public_line(key: &PublicKey) -> (String, String) {
     let line = PublicKey::from(key.key_data().clone()).to_openssh().unwrap_or_default();
     (line, key.fingerprint(HashAlg::Sha256).to_string())
+}
+
+/// The line and the fingerprint, as [`public_line`] has them, of the text of a public key; the comment is left out.
+pub fn read_public(text: &str) -> Result<(String, String), String> {
+    PublicKey::from_openssh(text.trim()).map(|key| public_line(&key)).map_err(|e| e.to_string())
+}
+
+/// An Ed25519 key that was just made.
+#[derive(Debug)]
+pub struct NewKey(PrivateKey);
+
+impl NewKey {
+    /// Makes one, with a comment for people.
+    pub fn make(comment: &str) -> Result<Self, String> {
+        let mut key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519)
+            .map_err(|e| e.to_string())?;
+        key.set_comment(comment);
+        Ok(Self(key))
+    }
+
+    /// The private key as OpenSSH writes it, without a passphrase.
+    pub fn private_text(&self) -> Result<String, String> {
+        self.0.to_openssh(LineEnding::LF).map(|text| text.to_string()).map_err(|e| e.to_string())
+    }
+
+    /// As [`public_line`].
+    pub fn public_line(&self) -> (String, String) {
+        public_line(self.0.public_key())
+    }
 }

@@ -278,7 +278,7 @@ impl Pool {
     }
 }
 
-fn client_config(keys: &HostKeys, connect: Duration) -> client::Config {
+pub(super) fn client_config(keys: &HostKeys, connect: Duration) -> client::Config {
     let known = keys.algorithms();
     let mut preferred = Preferred::DEFAULT;
     if !known.is_empty() {
@@ -313,7 +313,7 @@ fn unreachable(host: &Host, cause: String) -> SshError {
     }
 }
 
-fn plain(e: &russh::Error) -> String {
+pub(super) fn plain(e: &russh::Error) -> String {
     match e {
         russh::Error::IO(io) => io.to_string(),
         russh::Error::NoCommonAlgo { kind, .. } => {
