@@ -81,10 +81,14 @@ t "what was refused did not happen" on 'test ! -e /tmp/owned'
 # One action, from the proposal over a person's signature to root on this host, through /usr/sbin/pra-run.
 install -o "$(on 'id -u mcp-linux-infra')" -m 600 "$work/alice" "$(root tmp/alice)"
 act() {
-  on "cd /tmp; id=\$($S tool call propose_pra_action --arg host=$H --arg action=restart_unbound --arg rationale=test --json | grep -oE 'pr_[0-9a-f]+' | head -1)
-    ! $S tool call execute_pra_action --arg approval_token=\$id --json
+  on "cd /tmp; execute() { $S tool call execute_pra_action --arg host=$H --arg action=restart_unbound --arg approval_token=\$1 --json; }
+    before=\$(systemctl show unbound -p MainPID --value)
+    id=\$($S tool call propose_pra_action --arg host=$H --arg action=restart_unbound --arg rationale=test --json | grep -oE 'pr_[0-9a-f]+' | head -1)
+    if execute \$id; then exit 1; fi
+    test \$(systemctl show unbound -p MainPID --value) = \$before
     $S approve \$id --key /tmp/alice --yes
-    $S tool call execute_pra_action --arg approval_token=\$id --json"
+    execute \$id
+    test \$(systemctl show unbound -p MainPID --value) != \$before"
 }
 t "a signed action runs, an unsigned one does not" act
 

@@ -56,7 +56,7 @@ pub fn clients(program: &Path, config: &Path) -> Vec<Client> {
 }
 
 /// A word for a shell.
-pub(super) fn word(text: &str) -> String {
+pub fn word(text: &str) -> String {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+@%:=,".contains(&b)) {
         text.to_owned()
     } else {

@@ -8,12 +8,13 @@ mod clients;
 mod config_text;
 mod files;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 pub use approver::Approver;
-pub use clients::{Client, clients};
+pub use clients::{Client, clients, word};
 pub use files::Made;
 
 pub use crate::ssh::{ShownKey, public_line, read_public, shown_key};
@@ -115,6 +116,19 @@ impl Present {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
             _ => PathBuf::from("."),
         };
+        // What root makes in another account's folder that account cannot read.
+        let me = rustix::process::geteuid();
+        match std::fs::metadata(&folder) {
+            Ok(meta) if me.is_root() && meta.uid() != me.as_raw() => {
+                return Err(InitError::Usage(format!(
+                    "{} belongs to uid {}: run init as that account, with sudo -u '#{}'",
+                    folder.display(),
+                    meta.uid(),
+                    meta.uid()
+                )));
+            }
+            _ => {}
+        }
         let read = path.exists() && !replace;
         let config = if read { Some(Config::load(Some(path), env)?) } else { None };
         let failed = |e: std::io::Error| InitError::Usage(format!("{}: {e}", path.display()));
@@ -281,7 +295,8 @@ impl Plan {
             config_text::fresh(&present.folder, &self.keys)?
         };
         let named = present.config.as_ref().is_some_and(|c| c.approvers.is_some());
-        if self.approver.is_some() && !named {
+        let fresh_beside_list = present.config.is_none() && approvers.exists();
+        if (self.approver.is_some() || fresh_beside_list) && !named {
             text = config_text::with_approvers(&text, &config_text::relative(&present.folder, approvers)?);
         }
         if let Some(host) = &wanted.host {

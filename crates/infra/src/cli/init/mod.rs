@@ -89,6 +89,7 @@ impl Init {
         };
         let plan = Plan::make(&wanted, &present)?;
         plan.write(&env)?;
-        report::print(&plan, self.client.as_deref(), self.json)
+        let usual = Config::place(None, &env).ok().and_then(|p| std::path::absolute(p).ok());
+        report::print(&plan, usual.as_deref(), self.client.as_deref(), self.json)
     }
 }

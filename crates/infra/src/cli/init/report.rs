@@ -1,15 +1,22 @@
 //! What was done, what a client is told, and what comes next.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::cli::{Done, output};
-use crate::init::{Client, Made, Plan, clients};
+use crate::init::{Client, Made, Plan, clients, word};
 
-pub(super) fn print(plan: &Plan, client: Option<&str>, as_json: bool) -> Done {
+/// Prints the outcome; `usual` is where the configuration is found without being named.
+pub(super) fn print(plan: &Plan, usual: Option<&Path>, client: Option<&str>, as_json: bool) -> Done {
     let program = std::env::current_exe()?;
     let mut shown = clients(&program, &plan.config.0);
     shown.retain(|c| client.is_none_or(|name| name == c.name));
-    let next = next(plan);
+    let program_words = match usual {
+        Some(usual) if usual == plan.config.0 => "mcp-linux-infra".to_owned(),
+        _ => format!("mcp-linux-infra --config {}", word(&plan.config.0.display().to_string())),
+    };
+    let next = next(plan, &program_words);
     if as_json {
         return output::json(&json!({
             "config": { "path": plan.config.0, "state": plan.config.1 },
@@ -39,7 +46,7 @@ pub(super) fn print(plan: &Plan, client: Option<&str>, as_json: bool) -> Done {
     Ok(())
 }
 
-fn word(state: Made) -> &'static str {
+fn became(state: Made) -> &'static str {
     match state {
         Made::Made => "made    ",
         Made::Kept => "kept    ",
@@ -52,7 +59,7 @@ fn done(plan: &Plan) -> Done {
     for key in &plan.keys {
         output::line(&format!(
             "{} {}  {} key, {}",
-            word(key.state),
+            became(key.state),
             key.path.display(),
             key.account,
             key.fingerprint
@@ -60,12 +67,12 @@ fn done(plan: &Plan) -> Done {
     }
     if let Some((approver, file, state)) = &plan.approver {
         let who = format!("{} may approve with {}", approver.person, approver.fingerprint);
-        output::line(&format!("{} {}  {who}", word(*state), file.display()))?;
+        output::line(&format!("{} {}  {who}", became(*state), file.display()))?;
     }
-    output::line(&format!("{} {}", word(plan.config.1), plan.config.0.display()))?;
+    output::line(&format!("{} {}", became(plan.config.1), plan.config.0.display()))?;
     if let Some((host, state)) = &plan.host {
-        let word = if *state == Made::Kept { word(Made::Kept) } else { "added   " };
-        output::line(&format!("{word} host {} at {}, port {}", host.name, host.address, host.port))?;
+        let state = if *state == Made::Kept { became(Made::Kept) } else { "added   " };
+        output::line(&format!("{state} host {} at {}, port {}", host.name, host.address, host.port))?;
     }
     for note in &plan.notes {
         output::line(&format!("note: {note}"))?;
@@ -83,36 +90,38 @@ fn print_client(client: &Client) -> Done {
 }
 
 /// What is left to do, in order.
-fn next(plan: &Plan) -> Vec<Value> {
+fn next(plan: &Plan, program: &str) -> Vec<Value> {
     let step = |what: String, run: Vec<String>| json!({ "what": what, "run": run });
-    let mut steps = Vec::new();
     let Some((host, _)) = &plan.host else {
-        steps.push(step(
-            "Add a host:".to_owned(),
-            vec!["mcp-linux-infra init --host NAME --address ADDRESS".to_owned()],
-        ));
-        return steps;
+        let add = format!("{program} init --host NAME --address ADDRESS");
+        return vec![step("Add a host:".to_owned(), vec![add])];
     };
-    let name = &host.name;
-    if let Some((_, approvers, _)) = &plan.approver {
-        let publics: Vec<String> = plan.keys.iter().map(|k| k.public.display().to_string()).collect();
-        steps.push(step(
-            format!("Make {name} a target, as an administrator of it (package mcp-linux-infra-target, or scripts/install-target.sh):"),
+    let (name, address) = (&host.name, &host.address);
+    let first = if let Some((_, approvers, _)) = &plan.approver {
+        let files = [plan.keys[0].public.as_path(), plan.keys[1].public.as_path(), approvers.as_path()];
+        let sent = files.map(|f| word(&f.display().to_string())).join(" ");
+        let [reader, runner, approvers] =
+            files.map(|f| word(&f.file_name().unwrap_or_default().to_string_lossy()));
+        step(
+            format!(
+                "Make {name} a target, as an administrator of it (package mcp-linux-infra-target, or scripts/install-target.sh):"
+            ),
             vec![
-                format!("scp {} {} ADMIN@{}:", publics.join(" "), approvers.display(), host.address),
+                format!("scp {sent} ADMIN@{address}:"),
                 format!(
-                    "ssh ADMIN@{} sudo mcp-linux-infra-setup-target --reader-key reader.pub --runner-key runner.pub --approvers approvers --host {name}",
-                    host.address
+                    "ssh ADMIN@{address} sudo mcp-linux-infra-setup-target --reader-key {reader} --runner-key {runner} --approvers {approvers} --host {name}"
                 ),
             ],
-        ));
+        )
     } else {
-        steps.push(step(
-            "Say who may approve; a host is not made a target without:".to_owned(),
-            vec!["mcp-linux-infra init --approver PERSON --approver-key FILE.pub".to_owned()],
-        ));
-    }
-    steps.push(step("See that it works:".to_owned(), vec![format!("mcp-linux-infra doctor {name}")]));
-    steps.push(step("Configure a client as shown above, or see docs/CLIENTS.md.".to_owned(), Vec::new()));
-    steps
+        step(
+            "Say who may approve; no host is made a target without:".to_owned(),
+            vec![format!("{program} init --approver PERSON --approver-key FILE.pub")],
+        )
+    };
+    vec![
+        first,
+        step("See that it works:".to_owned(), vec![format!("{program} doctor {name}")]),
+        step("Configure a client as shown above, or see docs/CLIENTS.md.".to_owned(), Vec::new()),
+    ]
 }
