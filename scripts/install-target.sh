@@ -20,8 +20,9 @@ install-target.sh [--programs DIR] [--reader-key FILE] [--runner-key FILE] [--ap
                   [--log-group] [--prefix DIR] [--from CIDR,...] [--expires YYYYMMDDHHMMZ]
     Makes this host a target. Safe to run again; what is left out then stays as it is.
 install-target.sh --check [--json] [the same options]     changes nothing, reports what is not as intended; 1 if anything is not
-install-target.sh --add-key reader|runner FILE [--from ...] [--expires ...]
-install-target.sh --remove-key reader|runner FINGERPRINT [--end-sessions]
+install-target.sh --add-key reader|runner FILE [--from ...] [--expires ...] [--like FINGERPRINT]
+install-target.sh --remove-key reader|runner FINGERPRINT|all [--end-sessions]
+install-target.sh --revoke FINGERPRINT                    takes a key away wherever it stands, and ends what it may have open
 install-target.sh --remove-approver FINGERPRINT|NAME
 install-target.sh --list-keys [--json]
 install-target.sh --uninstall                             takes all of it back but the record of what was run
@@ -33,12 +34,19 @@ install-target.sh --uninstall                             takes all of it back b
 --log-group     let mcp-reader read the journal and /var/log (groups systemd-journal and adm)
 --prefix        where the programs lie: /usr/local (default), or /usr, as packages lay them
 --from          addresses that the keys are good from; --expires: until when, in UTC
+--like          good from the same addresses as that key, unless --from says otherwise
 --end-sessions  end what the account has open as well; a running recovery action, which is root's, goes on to its end
 X
 }
 die() { echo "install-target: $*" >&2; exit 1; }
 wrong() { echo "install-target: $*" >&2; usage >&2; exit 2; }
 say() { echo "install-target: $*"; }
+listening() {  # the sockets on which sshd listens
+  local port
+  for port in $(sshd -T 2>/dev/null | sed -n 's/^port //p'); do
+    awk -v port="$(printf ':%04X' "$port")" '$4 == "0A" && substr($2, length($2) - 4) == port { print $10 }' /proc/net/tcp /proc/net/tcp6 2>/dev/null
+  done
+}
 reload_sshd() { systemctl try-reload-or-restart ssh.service 2>/dev/null || systemctl try-reload-or-restart sshd.service 2>/dev/null || true; }
 
 # --- files: written whole beside their place, then renamed. No reader of these folders takes a name that ends so. ---
@@ -103,7 +111,7 @@ sysctl_text() { printf '# Made by install-target.sh (mcp-linux-infra): ping for 
 
 # --- keys ---
 KEY='[a-z0-9@.-]+ AAAA[A-Za-z0-9+/]+={0,3}'
-fingerprints() { if [ -f "$1" ]; then ssh-keygen -lf "$1" 2>/dev/null | cut -d' ' -f2 || true; fi; }
+fingerprints() { if [ -e "$1" ]; then ssh-keygen -lf "$1" 2>/dev/null | cut -d' ' -f2 || true; fi; }
 fingerprint() { ssh-keygen -lf - 2>/dev/null <<<"$1" | cut -d' ' -f2; }
 options_of() { printf 'restrict,command="%s"%s%s' "$(program_of "$1")" "${from:+,from=\"$from\"}" "${expires:+,expiry-time=\"$expires\"}"; }
 key_lines() {  # key_lines ACCOUNT FILE: a public key file as lines of an authorized_keys file
@@ -115,33 +123,51 @@ key_lines() {  # key_lines ACCOUNT FILE: a public key file as lines of an author
     printf '%s %s\n' "$options" "${BASH_REMATCH[1]}"
   done < "$2"
 }
+option() { sed -nE "s/.*[ ,]$1=\"([^\"]*)\".*/\1/p" <<<"${2% AAAA*}"; }
 apart() {  # apart READER-FILE RUNNER-FILE: no key may be both accounts'
   local both
   both=$(comm -12 <(fingerprints "$1" | sort) <(fingerprints "$2" | sort))
   [ -z "$both" ] || die "reader and runner must have different keys; $both is both's"
 }
+stands_in() { fingerprints "$1" | grep -qxF -- "$2"; }
 add_key() {
   local file added line print other
   file=$KEYS/$(user_of "$1") other=$KEYS/$(user_of "$([ "$1" = reader ] && echo runner || echo reader)")
   [ -f "$file" ] || die "this host is no target: $file is missing"
   apart "$2" "$other"
+  if [ -z "$from" ] && [ -n "$like" ]; then
+    while read -r line || [ -n "$line" ]; do if [ "$(fingerprint "$line")" = "$like" ]; then from=$(option from "$line"); fi; done < "$file"
+  fi
   added=$(key_lines "$1" "$2")
   [ -n "$added" ] || die "$2 holds no key"
   { while read -r line || [ -n "$line" ]; do
       print=$(fingerprint "$line") || true
-      if [ -z "$print" ] || ! fingerprints "$2" | grep -qxF -- "$print"; then printf '%s\n' "$line"; fi
+      if [ -z "$print" ] || ! stands_in "$2" "$print"; then printf '%s\n' "$line"; fi
     done < "$file"
     printf '%s\n' "$added"; } | put "$file" 644
   say "$(user_of "$1") has $(fingerprints "$file" | wc -l) key(s)"
 }
-remove_key() {
+remove_key() {  # remove_key ACCOUNT FINGERPRINT|all
   local file line
   file=$KEYS/$(user_of "$1")
   [ -f "$file" ] || die "this host is no target: $file is missing"
-  while read -r line || [ -n "$line" ]; do
+  while [ "$2" != all ] && { read -r line || [ -n "$line" ]; }; do
     if [ "$(fingerprint "$line")" != "$2" ]; then printf '%s\n' "$line"; fi
   done < "$file" | put "$file" 644
+  if stands_in "$file" "$2"; then die "$2 still stands in $file"; fi
   say "$(user_of "$1") has $(fingerprints "$file" | wc -l) key(s)"
+}
+revoke() {  # where it stands nowhere it may have stood before a run that was cut off: then sessions are ended as well
+  local account stood=''
+  for account in reader runner; do
+    if stands_in "$KEYS/$(user_of $account)" "$1"; then stood+=" $account"; fi
+    remove_key $account "$1"
+  done
+  if grep -qE "$KEY" "$ETC/approvers" && stands_in <(grep -oE "$KEY" "$ETC/approvers") "$1"; then stood+=' approver'; fi
+  remove_approver "$1"
+  for account in ${stood:-reader runner}; do
+    if [ "$account" != approver ]; then end_sessions "$(user_of "$account")"; fi
+  done
 }
 remove_approver() {  # the whole line goes, also when it names several persons: a key that is to be gone must not stay for another name
   local line kept=0
@@ -161,7 +187,7 @@ list_keys() {
     while read -r line || [ -n "$line" ]; do
       print=$(fingerprint "$line") || true
       if [ -z "$print" ]; then continue; fi
-      addresses=$(sed -nE 's/.*[ ,]from="([^"]*)".*/\1/p' <<<"${line% AAAA*}") until=$(sed -nE 's/.*[ ,]expiry-time="([^"]*)".*/\1/p' <<<"${line% AAAA*}")
+      addresses=$(option from "$line") until=$(option expiry-time "$line")
       if [ $json = 1 ]; then all+=${all:+,}$(printf '{"account":"%s","fingerprint":"%s","from":%s,"expires":%s}' $account "$print" "$(text "$addresses")" "$(text "$until")")
       else echo "$account $print${addresses:+ from $addresses}${until:+ until $until}"; fi
     done < "$KEYS/$(user_of $account)"
@@ -267,7 +293,7 @@ lay_sudoers() {
   sudoers_text | put "$SUDOERS" 440
 }
 lay_sshd() {
-  local old=''
+  local old='' sockets now
   install -d -o root -g root -m 755 /etc/ssh/sshd_config.d
   if [ -f "$SSHD" ]; then old=$(cat "$SSHD"); fi
   sshd_text | put "$SSHD" 644
@@ -275,7 +301,13 @@ lay_sshd() {
     if [ -n "$old" ]; then printf '%s\n' "$old" | put "$SSHD" 644; else rm -f "$SSHD"; fi
     die "sshd refuses the configuration; it was taken back"
   fi
+  sockets=$(listening)
   reload_sshd
+  for _ in {1..50}; do  # until it listens anew: it takes no login in between
+    now=$(listening)
+    if [ -n "$now" ] && [ "$now" != "$sockets" ]; then break; fi
+    sleep 0.1
+  done
 }
 install_target() {
   local group reader_lines='' runner_lines=''
@@ -511,19 +543,19 @@ check() {
 }
 
 main() {
-  local programs='' reader='' runner='' approvers='' host tenant=default log_group=0 prefix='' from='' expires='' json=0 found=0 verb=install account='' what='' end=0
+  local programs='' reader='' runner='' approvers='' host tenant=default log_group=0 prefix='' from='' expires='' like='' json=0 found=0 verb=install account='' what='' end=0
   host=$(uname -n)
   if [ $# = 0 ]; then usage >&2; exit 2; fi
   while [ $# -gt 0 ]; do
-    case $1 in --programs|--reader-key|--runner-key|--approvers|--host|--tenant|--prefix|--from|--expires|--remove-approver) [ $# -ge 2 ] || wrong "$1 needs a value";;
+    case $1 in --programs|--reader-key|--runner-key|--approvers|--host|--tenant|--prefix|--from|--expires|--like|--revoke|--remove-approver) [ $# -ge 2 ] || wrong "$1 needs a value";;
       --add-key|--remove-key) [ $# -ge 3 ] || wrong "$1 needs an account and a value";; esac
     case $1 in
       --programs) programs=$2; shift;; --reader-key) reader=$2; shift;; --runner-key) runner=$2; shift;; --approvers) approvers=$2; shift;;
-      --host) host=$2; shift;; --tenant) tenant=$2; shift;; --prefix) prefix=$2; shift;; --from) from=$2; shift;; --expires) expires=$2; shift;;
+      --host) host=$2; shift;; --tenant) tenant=$2; shift;; --prefix) prefix=$2; shift;; --from) from=$2; shift;; --expires) expires=$2; shift;; --like) like=$2; shift;;
       --log-group) log_group=1;; --json) json=1;; --end-sessions) end=1;;
       --check|--list-keys|--uninstall) verb=${1#--};;
       --add-key|--remove-key) verb=${1#--} account=$2 what=$3; shift 2;;
-      --remove-approver) verb=${1#--} what=$2; shift;;
+      --revoke|--remove-approver) verb=${1#--} what=$2; shift;;
       --help) usage; exit 0;;
       *) wrong "unknown option $1";;
     esac
@@ -546,7 +578,8 @@ main() {
     list-keys) list_keys;;
     uninstall) uninstall;;
     add-key) [ -s "$what" ] || die "file '$what' is missing or empty"; add_key "$account" "$what";;
-    remove-key) [[ $what =~ ^SHA256:[A-Za-z0-9+/]{43}$ ]] || die "a fingerprint is SHA256: and 43 characters"
+    revoke) [[ $what =~ ^SHA256:[A-Za-z0-9+/]{43}$ ]] || die "a fingerprint is SHA256: and 43 characters"; revoke "$what";;
+    remove-key) [[ $what =~ ^(all|SHA256:[A-Za-z0-9+/]{43})$ ]] || die "a fingerprint is SHA256: and 43 characters"
       remove_key "$account" "$what"; if [ $end = 1 ]; then end_sessions "$(user_of "$account")"; fi;;
     remove-approver) [[ $what =~ ^(SHA256:[A-Za-z0-9+/]{43}|[A-Za-z0-9._@+-]+)$ ]] || die "an approver is a fingerprint or a name"
       remove_approver "$what";;

@@ -82,7 +82,10 @@ if [ $lab = 1 ]; then
   step "lab: real Debian hosts with systemd" lab_up
   # The server's program is the one that the integration tests have built: to build the package alone takes other features of its
   # dependencies, and two minutes.
-  tests "end-to-end tests" cargo nextest run --locked -p e2e --no-fail-fast -E 'not binary(kubernetes)'
+  tests "end-to-end tests" cargo nextest run --locked -p e2e --no-fail-fast -E 'not binary(kubernetes) and not binary(keys)'
+  five_up() { LAB_DIRECT=5 lab/up.sh 5 && lab/deploy.sh t1 t2 t3 t4 t5; }
+  step "lab: five hosts" five_up
+  tests "keys: rotation, revocation, deployment, audit" cargo nextest run --locked -p e2e --test keys --no-fail-fast
   step "kube-apiserver (built once, cached)" lab/k8s-apiserver.sh build
   step "kube-apiserver up" lab/k8s-apiserver.sh up
   tests "kubectl against a real API server" cargo nextest run --locked -p e2e --test kubernetes --no-fail-fast

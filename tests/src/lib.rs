@@ -11,6 +11,7 @@
 )]
 
 pub mod fixture;
+pub mod fleet;
 pub mod grant;
 pub mod incidents;
 pub mod kube;

@@ -34,11 +34,14 @@ const MODULES: &[(&str, &[&str])] = &[
     ("recovery", &["app", "config", "hosts", "ssh", "store"]),
     ("mcp", &["analysis", "app", "config", "hosts", "learning", "recovery", "store"]),
     ("doctor", &["app", "config", "hosts", "recovery", "ssh", "store"]),
+    // Only subcommands that a person runs come here: `mcp` has no arrow to it.
+    ("admin", &["app", "config", "doctor", "hosts", "ssh", "store"]),
     ("demo", &["app", "config", "recovery", "ssh", "store"]),
     ("init", &["config", "ssh"]),
     (
         "cli",
         &[
+            "admin",
             "analysis",
             "app",
             "config",

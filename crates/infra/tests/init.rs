@@ -374,10 +374,10 @@ fn keys_and_configuration_are_replaced_only_when_told_and_the_old_ones_stay() {
     let second = home.init(&["--replace", "keys", "--replace", "config"]);
     assert_eq!(second["keys"][0]["state"], "replaced");
     assert_ne!(first["keys"][0]["fingerprint"], second["keys"][0]["fingerprint"]);
-    let old = home.at(".config/mcp-linux-infra/keys/reader.pub.old");
+    let old = home.at(".config/mcp-linux-infra/keys/reader.pub.replaced");
     assert_eq!(fingerprint(&old), first["keys"][0]["fingerprint"].as_str().unwrap());
-    assert_eq!(home.mode(".config/mcp-linux-infra/keys/reader.old"), 0o600);
-    assert!(home.at(".config/mcp-linux-infra/config.toml.old").exists());
+    assert_eq!(home.mode(".config/mcp-linux-infra/keys/reader.replaced"), 0o600);
+    assert!(home.at(".config/mcp-linux-infra/config.toml.replaced").exists());
     assert!(home.refused(2, &["--replace", "keys"]).contains("earlier replacement"));
 }
 

@@ -5,12 +5,14 @@
 mod approve;
 mod audit;
 mod demo;
+mod deploy;
 mod diagnose;
 mod docs;
 mod doctor;
 mod grant;
 mod hosts;
 mod init;
+mod keys;
 mod learn;
 mod output;
 mod policy;
@@ -51,6 +53,9 @@ enum Command {
     Diagnose(diagnose::Diagnose),
     /// Whether the server and its hosts are fit for work, and what mends what is not
     Doctor(doctor::Doctor),
+    Deploy(deploy::Deploy),
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// The MCP tools, from the shell
     #[command(subcommand)]
     Tool(tool::ToolCommand),
@@ -163,6 +168,8 @@ fn run(cli: Cli) -> Done {
         Command::Hosts(c) => c.run(&context),
         Command::Diagnose(c) => c.run(&context),
         Command::Doctor(c) => c.run(&context),
+        Command::Deploy(c) => c.run(&context),
+        Command::Keys(c) => c.run(&context),
         Command::Tool(c) => c.run(&context),
         Command::Policy(c) => c.run(&context),
         Command::Learn(c) => c.run(&context),

@@ -25,6 +25,7 @@ pub(super) struct ConfigFile {
     limits: LimitsFile,
     grant: GrantFile,
     http: HttpFile,
+    admin: super::admin::AdminFile,
     hosts: Vec<HostFile>,
     inventory: InventoryFile,
 }
@@ -184,6 +185,7 @@ impl ConfigFile {
         let limits = self.limits.checked(&place)?;
         let grant = self.grant.checked(&place)?;
         let http = self.http.checked(&place, env)?;
+        let admin = self.admin.checked(resolve).map_err(|cause| ConfigError::new(place.name(), cause))?;
         let state_dir = match self.state_dir {
             Some(dir) => resolve(dir),
             None => default_state_dir(env)?,
@@ -228,6 +230,7 @@ impl ConfigFile {
             grant,
             warnings,
             http,
+            admin,
             path,
         })
     }

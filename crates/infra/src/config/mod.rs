@@ -3,6 +3,7 @@
 //! A wrong key or value is one [`ConfigError`] that names the file, the line and the cause. Only what the inventories of other
 //! programs say, and this one cannot follow, is left out with a warning.
 
+mod admin;
 mod ansible_ini;
 mod ansible_json;
 mod ansible_yaml;
@@ -19,6 +20,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use admin::Admin;
+pub(crate) use admin::is_login;
 pub use inventory::{Host, HostName, Inventory};
 pub use selector::{Selector, SelectorError};
 pub(crate) use ssh_config::glob;
@@ -75,6 +78,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// `serve --http`.
     pub http: Http,
+    /// The administrator's own way to the hosts.
+    pub admin: Admin,
 }
 
 /// Bounds on what one call may cost.

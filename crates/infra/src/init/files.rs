@@ -20,9 +20,12 @@ pub enum Made {
     Kept,
     /// Something was added to it.
     Extended,
-    /// The old one lies beside it as `NAME.old`.
+    /// The old one lies beside it as `NAME.replaced`.
     Replaced,
 }
+
+/// Not `old`, which is the key before while a rotation is under way.
+pub(super) const REPLACED: &str = "replaced";
 
 /// A file to write.
 pub(super) struct Write {
@@ -42,10 +45,10 @@ impl std::fmt::Debug for Write {
 /// Writes all; `config` is first tried as the server will read it, and put in place last.
 pub(super) fn write_all(writes: &[Write], config: &Path, env: &Environment) -> Result<(), InitError> {
     for write in writes {
-        if write.state == Made::Replaced && beside(&write.path, "old").exists() {
+        if write.state == Made::Replaced && beside(&write.path, REPLACED).exists() {
             return Err(InitError::Usage(format!(
                 "{} is there from an earlier replacement: move it away first",
-                beside(&write.path, "old").display()
+                beside(&write.path, REPLACED).display()
             )));
         }
     }
@@ -101,7 +104,7 @@ impl New {
         match write.state {
             Made::Made | Made::Kept => fs::hard_link(&self.path, &write.path),
             Made::Replaced => {
-                fs::hard_link(&write.path, beside(&write.path, "old"))?;
+                fs::hard_link(&write.path, beside(&write.path, REPLACED))?;
                 fs::rename(&self.path, &write.path)
             }
             Made::Extended => {

@@ -1,7 +1,7 @@
 //! The first files of a server: its two keys, its configuration, the list of approvers.
 //!
 //! A [`Plan`] is made from what is wanted and what is there, without a change to anything; then it is written. What is there is
-//! kept, unless its replacement was asked for: then it stays beside the new one as `NAME.old`.
+//! kept, unless its replacement was asked for: then it stays beside the new one as `NAME.replaced`.
 
 mod approver;
 mod clients;
@@ -224,8 +224,8 @@ impl Plan {
         self.public_key(&public, &format!("{line} mcp-linux-infra {account}\n"), state, &fingerprint)?;
         if state == Made::Replaced {
             self.notes.push(format!(
-                "the {account}'s old key is kept as {}: deploy the new one to every host before anything works again",
-                beside(&path, "old").display()
+                "the {account}'s old key is kept as {}: no host lets the new one in before it is deployed (`keys rotate` changes keys without a gap)",
+                beside(&path, files::REPLACED).display()
             ));
         }
         self.keys.push(KeyRow { account, path, public, fingerprint, state });

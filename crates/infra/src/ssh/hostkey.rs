@@ -82,6 +82,19 @@ impl HostKeys {
         Ok(())
     }
 
+    /// The same trust as lines of a `known_hosts` file, under another name; without a trusted key the error says what to do.
+    pub fn known_hosts(&self, name: &str) -> Result<String, String> {
+        if self.trusted.is_empty() {
+            return Err(format!(
+                "the host key is unknown: set host_key for {} in the config, or add a line for {} to known_hosts",
+                self.name, self.lookup
+            ));
+        }
+        let line = |mark: &str, key: &PublicKey| format!("{mark}{name} {}\n", public_line(key).0);
+        let trusted = self.trusted.iter().map(|k| line("", k));
+        Ok(trusted.chain(self.revoked.iter().map(|k| line("@revoked ", k))).collect())
+    }
+
     /// The algorithms to ask for, so that the host shows a key that we know.
     pub fn algorithms(&self) -> Vec<Algorithm> {
         let mut algorithms: Vec<Algorithm> = Vec::new();
@@ -184,6 +197,7 @@ mod tests {
         let shown = key();
         let error = HostKeys::of(&host(""), &[]).unwrap().check(&shown).unwrap_err();
         assert!(error.contains("unknown") && error.contains(&public_line(&shown).0), "{error}");
+        assert!(HostKeys::of(&host(""), &[]).unwrap().known_hosts("web01").unwrap_err().contains("unknown"));
     }
 
     #[test]
@@ -201,6 +215,8 @@ mod tests {
         let host = host(&format!("host_key = \"{line}\"\n"));
         assert!(HostKeys::of(&host, &files).unwrap().check(&shown).unwrap_err().contains("revoked"));
         assert!(HostKeys::of(&host, &[]).unwrap().check(&shown).is_ok());
+        let told = HostKeys::of(&host, &files).unwrap().known_hosts("web01").unwrap();
+        assert_eq!(told, format!("web01 {line}\n@revoked web01 {line}\n"));
     }
 
     #[test]

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 pub use exec::ExecOutput;
 pub use hostkey::HostKeys;
-pub use identity::{NewKey, load_private_key, public_line, read_public};
+pub use identity::{NewKey, beside, key_lines, load_private_key, make_private_key, public_line, read_public};
+pub(crate) use identity::{sync_folder, write_private};
 pub use policy::Account;
 pub use pool::Pool;
 pub use scan::{ShownKey, shown_key};

@@ -33,7 +33,7 @@ pub(super) struct Init {
     /// The same for the account that hands over grants; default: keys/runner
     #[arg(long, value_name = "FILE")]
     runner_key: Option<PathBuf>,
-    /// Make anew what is there already; the old one stays beside it as NAME.old
+    /// Make anew what is there already; the old one stays beside it as NAME.replaced
     #[arg(long, value_name = "WHAT", value_enum)]
     replace: Vec<Replace>,
     /// Print the configuration of this client alone

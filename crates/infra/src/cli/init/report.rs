@@ -96,22 +96,11 @@ fn next(plan: &Plan, program: &str) -> Vec<Value> {
         let add = format!("{program} init --host NAME --address ADDRESS");
         return vec![step("Add a host:".to_owned(), vec![add])];
     };
-    let (name, address) = (&host.name, &host.address);
-    let first = if let Some((_, approvers, _)) = &plan.approver {
-        let files = [plan.keys[0].public.as_path(), plan.keys[1].public.as_path(), approvers.as_path()];
-        let sent = files.map(|f| word(&f.display().to_string())).join(" ");
-        let [reader, runner, approvers] =
-            files.map(|f| word(&f.file_name().unwrap_or_default().to_string_lossy()));
+    let name = &host.name;
+    let first = if plan.approver.is_some() {
         step(
-            format!(
-                "Make {name} a target, as an administrator of it (package mcp-linux-infra-target, or scripts/install-target.sh):"
-            ),
-            vec![
-                format!("scp {sent} ADMIN@{address}:"),
-                format!(
-                    "ssh ADMIN@{address} sudo mcp-linux-infra-setup-target --reader-key {reader} --runner-key {runner} --approvers {approvers} --host {name}"
-                ),
-            ],
+            format!("Make {name} a target, with your own ssh access and sudo there (docs/DEPLOY.md):"),
+            vec![format!("{program} deploy {name}")],
         )
     } else {
         step(
