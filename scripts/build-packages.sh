@@ -65,7 +65,8 @@ for shell in bash:bash-completion/completions/mcp-linux-infra fish:fish/vendor_c
   "$server" completions "${shell%%:*}" > "$work/completion"
   stage 644 "$work/completion" "server/usr/share/${shell#*:}"
 done
-for page in README.md SECURITY.md docs/{CATALOGUE,CLIENTS,CONFIG,INIT,MCP,PACKAGES,PLUGINS,TARGET,TOOLS}.md; do zipped "$page" "server/usr/share/doc/mcp-linux-infra/$(basename "$page").gz"; done
+for page in README.md SECURITY.md docs/{CATALOGUE,CLIENTS,CONFIG,DEPLOY,INIT,KEY-ROTATION,MCP,PACKAGES,PLUGINS,TARGET,TOOLS}.md; do zipped "$page" "server/usr/share/doc/mcp-linux-infra/$(basename "$page").gz"; done
+for program in mcp-wrapper pra-exec pra-run; do stage 755 "target/dist/$program" "server/usr/lib/mcp-linux-infra/target/$program"; done   # what `deploy` sends
 common server mcp-linux-infra mcp-linux-infra
 
 for program in bin/mcp-wrapper bin/pra-exec sbin/pra-run; do stage 755 "target/dist/${program#*/}" "target/usr/$program"; done
