@@ -92,6 +92,8 @@ if [ $lab = 1 ]; then
   step "kube-apiserver up" lab/k8s-apiserver.sh up
   tests "kubectl against a real API server" cargo nextest run --locked -p e2e --test kubernetes --no-fail-fast
   step "kube-apiserver down" lab/k8s-apiserver.sh down
+  # Last: it takes the lab down for a clean host of its own.
+  step "packages: install, upgrade, remove, purge on a clean host" scripts/test-packages.sh
 else
   say "SKIPPED: the end-to-end tests (--no-lab)"
 fi

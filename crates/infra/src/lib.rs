@@ -12,6 +12,7 @@ pub mod demo;
 pub mod difference;
 pub mod doctor;
 pub mod hosts;
+pub mod init;
 pub mod learning;
 pub mod mcp;
 pub mod plugins;

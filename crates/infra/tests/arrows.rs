@@ -37,6 +37,7 @@ const MODULES: &[(&str, &[&str])] = &[
     // Only subcommands that a person runs come here: `mcp` has no arrow to it.
     ("admin", &["app", "config", "doctor", "hosts", "ssh", "store"]),
     ("demo", &["app", "config", "recovery", "ssh", "store"]),
+    ("init", &["config", "ssh"]),
     (
         "cli",
         &[
@@ -48,6 +49,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "difference",
             "doctor",
             "hosts",
+            "init",
             "learning",
             "mcp",
             "plugins",

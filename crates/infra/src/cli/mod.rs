@@ -11,6 +11,7 @@ mod docs;
 mod doctor;
 mod grant;
 mod hosts;
+mod init;
 mod keys;
 mod learn;
 mod output;
@@ -45,6 +46,7 @@ enum Command {
     Serve(serve::Serve),
     /// Show the whole chain on this machine, in under a minute: diagnose, propose, sign, run, verify
     Demo(demo::DemoArgs),
+    Init(Box<init::Init>),
     /// The hosts of the inventory
     #[command(subcommand)]
     Hosts(hosts::Hosts),
@@ -78,8 +80,8 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Print a completion script for a shell
     Completions(docs::Completions),
-    /// Print the manual page (roff)
-    Man,
+    /// Print the manual page (roff), or write all of them
+    Man(docs::Manual),
     /// The parts of the demo's loopback target; not for people
     #[command(hide = true)]
     DemoTarget(demo::DemoTarget),
@@ -166,6 +168,7 @@ fn run(cli: Cli) -> Done {
         Command::Serve(c) => serve::run(&context, &c),
         Command::Demo(c) => c.run(),
         Command::DemoTarget(c) => c.run(),
+        Command::Init(c) => c.run(&context),
         Command::Hosts(c) => c.run(&context),
         Command::Diagnose(c) => c.run(&context),
         Command::Doctor(c) => c.run(&context),
@@ -179,11 +182,8 @@ fn run(cli: Cli) -> Done {
         Command::Reject(c) => c.run(&context),
         Command::Grant(c) => c.run(&context),
         Command::Audit(c) => c.run(&context),
-        Command::Completions(c) => {
-            c.run();
-            Ok(())
-        }
-        Command::Man => docs::man(),
+        Command::Completions(c) => c.run(),
+        Command::Man(c) => c.run(),
     }
 }
 

@@ -213,12 +213,7 @@ impl ConfigFile {
         let (hosts, warnings) = sources::join(stated, &files, &template)?;
         let known_hosts = match self.known_hosts {
             Some(file) => vec![resolve(file)],
-            None => env
-                .path("HOME")
-                .map(|h| h.join(".ssh/known_hosts"))
-                .into_iter()
-                .chain(["/etc/ssh/ssh_known_hosts".into()])
-                .collect(),
+            None => Config::usual_known_hosts(env),
         };
         Ok(Config {
             inventory: Inventory::new(hosts, place.name())?.with_defaults(template),

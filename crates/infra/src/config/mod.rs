@@ -159,6 +159,27 @@ impl Config {
         Ok(config)
     }
 
+    /// The file that [`Self::load`] would read; without one, where it would look last.
+    pub fn place(flag: Option<&Path>, env: &Environment) -> Result<PathBuf, ConfigError> {
+        if let Some(named) = flag.map(Path::to_path_buf).or_else(|| env.path(CONFIG_VARIABLE)) {
+            return Ok(named);
+        }
+        let mut places = Self::default_places(env);
+        let last = if places.len() > 1 { places.pop() } else { None };
+        places.into_iter().find(|p| p.is_file()).or(last).ok_or_else(|| {
+            ConfigError::new(
+                "environment",
+                "neither --config, $XDG_CONFIG_HOME nor $HOME says where the config is",
+            )
+        })
+    }
+
+    /// The `known_hosts` files of the person and of the system.
+    pub fn usual_known_hosts(env: &Environment) -> Vec<PathBuf> {
+        let own = env.path("HOME").map(|h| h.join(".ssh/known_hosts"));
+        own.into_iter().chain(["/etc/ssh/ssh_known_hosts".into()]).collect()
+    }
+
     fn default_places(env: &Environment) -> Vec<PathBuf> {
         let mut places = vec![PathBuf::from("mcp-linux-infra.toml")];
         if let Some(base) =

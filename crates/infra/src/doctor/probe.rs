@@ -73,7 +73,7 @@ pub(super) async fn runner(app: &App, host: &Host) -> Vec<Check> {
 pub(super) fn verifier(answer: &Value, exit: Option<i32>, said: &str) -> Vec<Check> {
     let message = answer["message"].as_str().unwrap_or(said);
     let rule = "scripts/install-target.sh lays /etc/sudoers.d/mcp-linux-infra with: pra-runner ALL=(root) NOPASSWD: \
-                /usr/local/sbin/pra-run \"\"; then: sudo -l -U pra-runner";
+                /usr/local/sbin/pra-run \"\" (from a package: /usr/sbin/pra-run); then: sudo -l -U pra-runner";
     if answer["outcome"] != "refused" {
         return vec![Check::ill(
             "sudoers",

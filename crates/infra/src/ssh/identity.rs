@@ -4,6 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey};
 
 /// Loads an unencrypted private key that only its owner can read.
@@ -34,6 +35,35 @@ pub fn public_line(key: &PublicKey) -> (String, String) {
     (line, key.fingerprint(HashAlg::Sha256).to_string())
 }
 
+/// The line and the fingerprint, as [`public_line`] has them, of the text of a public key; the comment is left out.
+pub fn read_public(text: &str) -> Result<(String, String), String> {
+    PublicKey::from_openssh(text.trim()).map(|key| public_line(&key)).map_err(|e| e.to_string())
+}
+
+/// An Ed25519 key that was just made.
+#[derive(Debug)]
+pub struct NewKey(PrivateKey);
+
+impl NewKey {
+    /// Makes one, with a comment for people.
+    pub fn make(comment: &str) -> Result<Self, String> {
+        let mut key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519)
+            .map_err(|e| e.to_string())?;
+        key.set_comment(comment);
+        Ok(Self(key))
+    }
+
+    /// The private key as OpenSSH writes it, without a passphrase.
+    pub fn private_text(&self) -> Result<String, String> {
+        self.0.to_openssh(LineEnding::LF).map(|text| text.to_string()).map_err(|e| e.to_string())
+    }
+
+    /// As [`public_line`].
+    pub fn public_line(&self) -> (String, String) {
+        public_line(self.0.public_key())
+    }
+}
+
 /// The public line and the fingerprint of the private key in a file.
 pub fn key_lines(path: &Path) -> Result<(String, String), String> {
     Ok(public_line(load_private_key(path)?.public_key()))
@@ -52,12 +82,10 @@ pub fn beside(key: &Path, ending: &str) -> PathBuf {
 /// Makes an Ed25519 key without a passphrase in a new file with mode 0600, on disk when this returns; an existing file is replaced whole.
 pub fn make_private_key(path: &Path, comment: &str) -> Result<(String, String), String> {
     let failed = |e: &dyn std::fmt::Display| format!("key {}: {e}", path.display());
-    let mut key =
-        PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).map_err(|e| failed(&e))?;
-    key.set_comment(comment);
-    let text = key.to_openssh(russh::keys::ssh_key::LineEnding::LF).map_err(|e| failed(&e))?;
+    let key = NewKey::make(comment).map_err(|e| failed(&e))?;
+    let text = key.private_text().map_err(|e| failed(&e))?;
     write_private(path, text.as_bytes()).map_err(|e| failed(&e))?;
-    Ok(public_line(key.public_key()))
+    Ok(key.public_line())
 }
 
 /// Writes a file that only its owner reads, beside its place, then renames it there: whoever opens it finds it whole.

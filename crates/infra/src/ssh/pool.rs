@@ -348,7 +348,7 @@ fn public_half(key: &PrivateKey) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
 }
 
-fn client_config(keys: &HostKeys, connect: Duration) -> client::Config {
+pub(super) fn client_config(keys: &HostKeys, connect: Duration) -> client::Config {
     let known = keys.algorithms();
     let mut preferred = Preferred::DEFAULT;
     if !known.is_empty() {
@@ -383,7 +383,7 @@ fn unreachable(host: &Host, cause: String) -> SshError {
     }
 }
 
-fn plain(e: &russh::Error) -> String {
+pub(super) fn plain(e: &russh::Error) -> String {
     match e {
         russh::Error::IO(io) => io.to_string(),
         russh::Error::NoCommonAlgo { kind, .. } => {
