@@ -82,11 +82,17 @@ if [ $lab = 1 ]; then
   step "lab: real Debian hosts with systemd" lab_up
   # The server's program is the one that the integration tests have built: to build the package alone takes other features of its
   # dependencies, and two minutes.
-  tests "end-to-end tests" cargo nextest run --locked -p e2e --no-fail-fast -E 'not binary(kubernetes)'
+  tests "end-to-end tests" cargo nextest run --locked -p e2e --no-fail-fast -E 'not (binary(kubernetes) or binary(ansible))'
   step "kube-apiserver (built once, cached)" lab/k8s-apiserver.sh build
   step "kube-apiserver up" lab/k8s-apiserver.sh up
   tests "kubectl against a real API server" cargo nextest run --locked -p e2e --test kubernetes --no-fail-fast
   step "kube-apiserver down" lab/k8s-apiserver.sh down
+  # The role makes its targets itself: from hosts as they are after their installation.
+  lab_bare() { LAB_FAST=1 lab/down.sh && lab/up.sh 4; }
+  export LAB_DIRECT=4
+  step "lab: bare hosts" lab_bare
+  step "ansible-core, pinned" scripts/ansible-venv.sh
+  tests "Ansible: from a bare host to a target, attacked, rotated, revoked, and back" cargo nextest run --locked -p e2e --test ansible -j 3 --no-fail-fast
 else
   say "SKIPPED: the end-to-end tests (--no-lab)"
 fi
