@@ -84,14 +84,20 @@ if [ $lab = 1 ]; then
   step "lab: real Debian hosts with systemd" lab_up
   # The server's program is the one that the integration tests have built: to build the package alone takes other features of its
   # dependencies, and two minutes.
-  tests "end-to-end tests" cargo nextest run --locked -p e2e --no-fail-fast -E 'not binary(kubernetes) and not binary(keys)'
-  five_up() { LAB_DIRECT=5 lab/up.sh 5 && lab/deploy.sh t1 t2 t3 t4 t5; }
-  step "lab: five hosts" five_up
-  tests "keys: rotation, revocation, deployment, audit" cargo nextest run --locked -p e2e --test keys --no-fail-fast
+  tests "end-to-end tests" cargo nextest run --locked -p e2e --no-fail-fast -E 'not (binary(kubernetes) or binary(keys) or binary(ansible))'
   step "kube-apiserver (built once, cached)" lab/k8s-apiserver.sh build
   step "kube-apiserver up" lab/k8s-apiserver.sh up
   tests "kubectl against a real API server" cargo nextest run --locked -p e2e --test kubernetes --no-fail-fast
   step "kube-apiserver down" lab/k8s-apiserver.sh down
+  five_up() { LAB_DIRECT=5 lab/up.sh 5 && lab/deploy.sh t1 t2 t3 t4 t5; }
+  step "lab: five hosts" five_up
+  tests "keys: rotation, revocation, deployment, audit" cargo nextest run --locked -p e2e --test keys --no-fail-fast
+  # The role makes its targets itself: from hosts as they are after their installation.
+  lab_bare() { LAB_FAST=1 lab/down.sh && LAB_DIRECT=4 lab/up.sh 4; }
+  step "lab: bare hosts" lab_bare
+  step "ansible-core, pinned" scripts/ansible-venv.sh
+  tests "Ansible: from a bare host to a target, attacked, rotated, revoked, and back" \
+    env LAB_DIRECT=4 cargo nextest run --locked -p e2e --test ansible -j 3 --no-fail-fast
   # Last: it takes the lab down for a clean host of its own.
   step "packages: install, upgrade, remove, purge on a clean host" scripts/test-packages.sh
 else
