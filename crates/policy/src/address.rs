@@ -7,6 +7,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use serde::Deserialize;
+
 use crate::values::is_label;
 
 /// The longest path of a URL, in bytes.
@@ -205,7 +207,8 @@ fn v6_in(address: Ipv6Addr, net: Ipv6Addr, bits: u8) -> bool {
 }
 
 /// What root permits: a network and ports of it. `10.0.0.0/8:443`, `10.0.0.5:8000-8100`, `[fd00::/8]:443`, `10.1.0.0/16:*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Rule {
     network: IpAddr,
     bits: u8,
@@ -221,6 +224,14 @@ impl Rule {
             _ => false,
         };
         within && (self.ports.0..=self.ports.1).contains(&port)
+    }
+}
+
+impl TryFrom<String> for Rule {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map_err(|cause| format!("{text:?}: {cause}"))
     }
 }
 
