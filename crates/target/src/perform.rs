@@ -227,15 +227,11 @@ impl Place<'_> {
 }
 
 impl Lookup {
-    /// What it prints; nothing for a name that nobody knows.
+    /// What it prints; nothing for a name that nobody knows, or not in time.
     fn run(&self) -> Result<String, String> {
         let (mut out, mut err) = (Sink::keep(16 << 10), Sink::keep(1 << 10));
-        match run(&program(&self.permit, &self.path, &self.sandbox, LOOKUP), &mut out, &mut err)? {
-            End::Time => {
-                Err(format!("the name was not found within {} s: nothing was sent", LOOKUP.as_secs()))
-            }
-            _ => Ok(out.text()),
-        }
+        run(&program(&self.permit, &self.path, &self.sandbox, LOOKUP), &mut out, &mut err)?;
+        Ok(out.text())
     }
 }
 

@@ -84,7 +84,7 @@ impl Plan {
     /// Judges the addresses: `found` is what the name's look-up printed, an address at the beginning of each line.
     ///
     /// # Errors
-    /// None of them is permitted, with what root would write to permit it; or there is none.
+    /// None of them is permitted, with what root would write to permit it.
     pub(crate) fn judge(self, paths: &Paths, permitted: &config::Probe, found: &str) -> Result<Talk, String> {
         self.judge_by(&Local::read(paths), permitted, found)
     }
@@ -109,11 +109,10 @@ impl Plan {
                 Err(why) => refused.push((address, why)),
             }
         }
-        if good.is_empty() {
-            return Err(match refused.first() {
-                Some((_, why)) => why.clone(),
-                None => format!("{} has no address here: nothing was sent", self.endpoint.host),
-            });
+        if good.is_empty()
+            && let Some((_, why)) = refused.first()
+        {
+            return Err(why.clone());
         }
         let untried = good.split_off(good.len().min(TRIED));
         let others =

@@ -39,6 +39,9 @@ struct Report<'a> {
     /// Addresses of the name that were not tried: not permitted, or too many.
     #[serde(skip_serializing_if = "<[IpAddr]>::is_empty")]
     not_tried: &'a [IpAddr],
+    /// Why there is no attempt at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
 }
 
 /// One address.
@@ -185,7 +188,8 @@ impl Task for Talk {
         }
         let attempts: Vec<Attempt> = attempts.into_iter().map(|(attempt, _)| attempt).collect();
         let answered = attempts.iter().any(|attempt| attempt.connected && attempt.error.is_none());
-        let report = Report { target: &self.target, attempts, not_tried: &self.others };
+        let error = attempts.is_empty().then_some("the name has no address on this host, or none in time");
+        let report = Report { target: &self.target, attempts, not_tried: &self.others, error };
         let mut line = serde_json::to_string(&report).map_err(|_| Stop::Gone)?;
         line.push('\n');
         io.write(line.as_bytes())?;

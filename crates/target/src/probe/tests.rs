@@ -76,11 +76,12 @@ fn each_address_of_a_name_is_judged_and_only_the_permitted_are_connected_to() {
         ("169.254.169.254 STREAM\n", "never"),
         ("::ffff:127.0.0.1 STREAM\n", "never"),
         ("10.0.0.5 STREAM\n", "[probe] allow = [\"10.0.0.5:5432\"]"),
-        ("", "no address"),
-        ("fe80::1%eth0 STREAM\n", "no address"),
     ] {
         let told = judged(found).unwrap_err();
         assert!(told.contains(why), "{found}: {told}");
+    }
+    for found in ["", "fe80::1%eth0 STREAM\n", "x\n"] {
+        assert!(judged(found).unwrap().to().is_empty(), "{found}");
     }
     let many: String = (1..=9).map(|n| format!("127.0.0.{n} STREAM\n")).collect();
     assert_eq!(judged(&many).unwrap().to().len(), TRIED);
@@ -98,6 +99,13 @@ fn a_name_is_not_looked_up_again() {
         (&"127.0.0.1".into(), &true.into())
     );
     assert_eq!(thread.join().unwrap(), b"", "nothing was sent");
+}
+
+#[test]
+fn a_name_without_an_address_is_a_failure_and_no_refusal() {
+    let (end, report) = try_probe("probe tcp nobody.invalid:22", "").unwrap();
+    assert_eq!((end, &report["attempts"]), (End::Exit(1), &serde_json::json!([])));
+    assert!(report["error"].as_str().unwrap().contains("no address"), "{report}");
 }
 
 #[test]
