@@ -11,40 +11,51 @@ use e2e::mcp::{Client, Era};
 use e2e::{Lab, Server};
 use serde_json::{Value, json};
 
-/// `target.toml` of a host, as it was once this value is dropped.
-struct Listed<'a> {
+/// A shell line that is run as root on a host once this value is dropped, also by a test that fails.
+struct After<'a> {
     lab: &'a Lab,
     host: &'a str,
+    line: String,
 }
+
+impl<'a> After<'a> {
+    fn new(lab: &'a Lab, host: &'a str, line: impl Into<String>) -> Self {
+        Self { lab, host, line: line.into() }
+    }
+}
+
+impl Drop for After<'_> {
+    fn drop(&mut self) {
+        self.lab.root(self.host, &self.line);
+    }
+}
+
+/// `target.toml` of a host, as it was once this value is dropped.
+struct Listed<'a>(After<'a>);
 
 const CONFIG: &str = "/etc/mcp-linux-infra/target.toml";
 
 impl<'a> Listed<'a> {
     fn nothing(lab: &'a Lab, host: &'a str) -> Self {
         lab.must(host, &format!("cp -p {CONFIG} /root/target.toml.kept"));
-        Self { lab, host }
+        Self(After::new(lab, host, format!("mv /root/target.toml.kept {CONFIG}")))
     }
 
     /// Root permits these.
     fn permit(&self, allow: &[String]) {
         let allow = serde_json::to_string(allow).unwrap();
-        self.lab.must(
-            self.host,
-            &format!("cp -p /root/target.toml.kept {CONFIG}; printf '\n[probe]\nallow = %s\n' '{allow}' >> {CONFIG}"),
+        self.0.lab.must(
+            self.0.host,
+            &format!(
+                "cp -p /root/target.toml.kept {CONFIG}; printf '\n[probe]\nallow = %s\n' '{allow}' >> {CONFIG}"
+            ),
         );
     }
 }
 
-impl Drop for Listed<'_> {
-    fn drop(&mut self) {
-        self.lab.root(self.host, &format!("mv /root/target.toml.kept {CONFIG}"));
-    }
-}
-
-/// A listener that counts who connects, and how many bytes they send.
+/// A listener that counts who connects.
 struct Counter<'a> {
-    lab: &'a Lab,
-    host: &'a str,
+    end: After<'a>,
     port: u16,
     unit: String,
 }
@@ -55,7 +66,7 @@ impl<'a> Counter<'a> {
         let program = format!(
             "import socket\ns = socket.create_server((\"{address}\", {port}))\nopen(\"/run/{unit}\", \"w\").close()\n\
              while True:\n  c, _ = s.accept()\n  open(\"/run/{unit}\", \"a\").write(\"connection\\n\")\n  \
-             c.settimeout(1)\n  c.close()\n"
+             c.close()\n"
         );
         lab.must(
             host,
@@ -65,18 +76,12 @@ impl<'a> Counter<'a> {
                  for i in $(seq 100); do [ -e /run/{unit} ] && exit 0; sleep 0.1; done; exit 1"
             ),
         );
-        Self { lab, host, port, unit }
+        let end = After::new(lab, host, format!("systemctl stop {unit}; rm -f /run/{unit} /run/{unit}.py"));
+        Self { end, port, unit }
     }
 
     fn seen(&self) -> usize {
-        self.lab.must(self.host, &format!("wc -l < /run/{}", self.unit)).parse().unwrap()
-    }
-}
-
-impl Drop for Counter<'_> {
-    fn drop(&mut self) {
-        let unit = &self.unit;
-        self.lab.root(self.host, &format!("systemctl stop {unit}; rm -f /run/{unit} /run/{unit}.py"));
+        self.end.lab.must(self.end.host, &format!("wc -l < /run/{}", self.unit)).parse().unwrap()
     }
 }
 
@@ -126,6 +131,11 @@ fn metadata_addresses_are_never_reached_whatever_root_lists() {
     let server = Server::new(&lab);
     let mut client = Client::start(&server, Era::Modern);
     let list = Listed::nothing(&lab, "t1");
+    let _undo = After::new(
+        &lab,
+        "t1",
+        "ip addr del 169.254.169.254/32 dev lo; sed -i '/metadata.lab.test/d' /etc/hosts",
+    );
     lab.must("t1", "ip addr replace 169.254.169.254/32 dev lo; sed -i '/metadata.lab.test/d' /etc/hosts; echo '169.254.169.254 metadata.lab.test' >> /etc/hosts");
     let counter = Counter::start(&lab, "t1", "169.254.169.254", 9302);
     list.permit(&["0.0.0.0/0:*".to_owned(), "[::/0]:*".to_owned()]);
@@ -146,7 +156,6 @@ fn metadata_addresses_are_never_reached_whatever_root_lists() {
     let seen = counter.seen();
     // The list itself works: the same host is reached by another address.
     let open = probe(&mut client, "tcp", &lab.address("t2"), 22);
-    lab.must("t1", "ip addr del 169.254.169.254/32 dev lo; sed -i '/metadata.lab.test/d' /etc/hosts");
     for told in told {
         assert_eq!(told["outcome"], "not_permitted", "{told}");
     }
@@ -160,10 +169,10 @@ fn of_a_name_with_several_addresses_only_the_permitted_one_is_reached() {
     let mut client = Client::start(&server, Era::Modern);
     let there = lab.address("t2");
     let counter = Counter::start(&lab, "t2", "0.0.0.0", 9303);
+    let _undo = After::new(&lab, "t1", "sed -i '/mixed.lab.test/d' /etc/hosts");
     // As a name would look that an attacker answers for: one address that is permitted, one that is not.
     lab.must("t1", &format!("sed -i '/mixed.lab.test/d' /etc/hosts; printf '%s mixed.lab.test\n' {there} 127.0.0.1 >> /etc/hosts"));
     let mixed = probe(&mut client, "tcp", "mixed.lab.test", counter.port);
-    lab.must("t1", "sed -i '/mixed.lab.test/d' /etc/hosts");
     assert_eq!(
         (&mixed["outcome"], &mixed["addresses"]),
         (&json!("failed"), &json!(["127.0.0.1"])),
@@ -198,6 +207,12 @@ fn a_name_that_changes_its_address_reaches_the_one_that_was_judged() {
     let there = lab.address("t2");
     let counter = Counter::start(&lab, "t2", "0.0.0.0", 9304);
     let own = Counter::start(&lab, "t1", "127.0.0.1", 9304);
+    let _undo = After::new(
+        &lab,
+        "t1",
+        "cat /run/nsswitch.kept > /etc/nsswitch.conf; umount \"$(cat /run/resolv.was)\"; systemctl stop lab-rebind; \
+         rm -f /run/lab-rebind* /run/resolv.* /run/nsswitch.kept",
+    );
     let program = REBINDER.replace("THERE", &there);
     lab.must(
         "t1",
@@ -212,11 +227,6 @@ fn a_name_that_changes_its_address_reaches_the_one_that_was_judged() {
     let first = probe(&mut client, "tcp", "rebound.example", 9304);
     let then = probe(&mut client, "tcp", "rebound.example", 9304);
     let asked = lab.must("t1", "wc -l < /run/lab-rebind");
-    lab.must(
-        "t1",
-        "cat /run/nsswitch.kept > /etc/nsswitch.conf; umount \"$(cat /run/resolv.was)\"; systemctl stop lab-rebind; \
-         rm -f /run/lab-rebind* /run/resolv.* /run/nsswitch.kept",
-    );
     assert_eq!((&first["outcome"], &first["addresses"]), (&json!("ok"), &json!(["127.0.0.1"])), "{first}");
     assert_eq!(then["outcome"], "not_permitted", "the second answer is another host: {then}");
     assert_eq!(asked, "2", "each probe looked the name up once");

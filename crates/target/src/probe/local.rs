@@ -2,7 +2,8 @@
 //!
 //! A reader that connects where it is told to is a way to scan, and to write to, what only the host can see, and a way out. So by
 //! default it reaches what the host already is or already talks to: its own addresses, on any port; and of its default gateways and
-//! its resolvers the ports below, without a byte of the caller's choice (a URL's path is one). The rest is root's to list.
+//! its resolvers the ports below, without text of the caller's choice (a URL's path is some; of TLS the name is sent, which is one
+//! of the address). The rest is root's to list.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,7 +14,7 @@ use crate::{Paths, config};
 /// What is done with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
-    /// Nothing the caller chooses is sent.
+    /// Nothing the caller chooses is sent, but the name of the address.
     Greet,
     /// A path of the caller's is sent.
     Ask,

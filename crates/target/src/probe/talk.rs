@@ -15,9 +15,9 @@ use crate::readers::io::{Io, Stop, words};
 use crate::readers::relay::Task;
 use crate::sandbox::{ConnectSandbox, Kernel};
 
-/// To connect to one address.
-const CONNECT: Duration = Duration::from_secs(5);
-/// To connect to all of them, and after that for all their answers.
+/// To connect to one address, and after that for its answer.
+const ONE: Duration = Duration::from_secs(5);
+/// The same for all of them.
 const ALL: Duration = Duration::from_secs(10);
 /// How long one read waits before it looks whether anybody still waits for it.
 const TICK: Duration = Duration::from_millis(250);
@@ -78,7 +78,7 @@ impl Talk {
         let until = Instant::now() + ALL;
         let one = |to: &SocketAddr| {
             let started = Instant::now();
-            let left = until.saturating_duration_since(started).min(CONNECT);
+            let left = until.saturating_duration_since(started).min(ONE);
             let result = if left.is_zero() || io.stop.load(Ordering::Relaxed) {
                 Err("no time was left for it".to_owned())
             } else {
@@ -110,6 +110,7 @@ impl Talk {
             Question::Http { host, path, get } => (http::request(host, path, *get), http::MAX_HEAD),
         };
         let started = Instant::now();
+        let until = until.min(started + ONE);
         socket.write_all(&question).map_err(|e| words(&e))?;
         let mut got = Vec::new();
         loop {
