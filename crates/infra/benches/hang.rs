@@ -1,4 +1,5 @@
-//! 32 calls over eight hosts of which one hangs, beside the 28 to the other seven alone: `cargo bench -p mcp-linux-infra --bench hang`.
+//! 32 calls over eight hosts of which one hangs, beside the same with all eight well, and beside the 28 to the other seven alone:
+//! `cargo bench -p mcp-linux-infra --bench hang [-- ROUNDS]`. Timed are the seven.
 //!
 //! A real server on stdio, with its usual limits but for those of a minute, and played targets behind sshd on loopback: one connection and
 //! one session for each host. In each round every condition has its turn, in another order than in the round before, so what else the
@@ -26,13 +27,14 @@ use serde_json::{Value, json};
 use serve::{Piped, initialize};
 use support::Sshd;
 
-const ROUNDS: usize = 40;
 const SEVEN: usize = 7;
 const EACH: usize = 4;
 
 /// What the eighth host does.
 #[derive(Clone, Copy)]
 enum Eighth {
+    /// It answers as the seven do.
+    Well,
     /// It is not asked.
     Absent,
     /// It takes connections and says nothing.
@@ -41,7 +43,7 @@ enum Eighth {
     Stuck,
 }
 
-const CONDITIONS: [Eighth; 3] = [Eighth::Absent, Eighth::Silent, Eighth::Stuck];
+const CONDITIONS: [Eighth; 4] = [Eighth::Well, Eighth::Absent, Eighth::Silent, Eighth::Stuck];
 
 struct Bench {
     server: Piped,
@@ -80,6 +82,7 @@ impl Bench {
     fn round(&mut self, eighth: Eighth) -> (f64, Vec<f64>) {
         let hung: Vec<u64> = match eighth {
             Eighth::Absent => Vec::new(),
+            Eighth::Well => (0..EACH).map(|_| self.send("well", "uptime")).collect(),
             Eighth::Silent => (0..EACH).map(|_| self.send("silent", "uptime")).collect(),
             Eighth::Stuck => (0..EACH).map(|n| self.send("stuck", &format!("play slow {n}"))).collect(),
         };
@@ -96,6 +99,7 @@ impl Bench {
 }
 
 fn main() {
+    let rounds = std::env::args().find_map(|a| a.parse().ok()).unwrap_or(40);
     let sshd = Sshd::with_wrapper(300);
     let stuck = Sshd::with_wrapper(300);
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -104,6 +108,7 @@ fn main() {
     for number in 0..SEVEN {
         config.push_str(&entry(&sshd, &format!("h{number}")));
     }
+    config.push_str(&entry(&sshd, "well"));
     config.push_str(&entry(&stuck, "stuck"));
     let port = silent.local_addr().unwrap().port();
     let to_silent =
@@ -119,9 +124,9 @@ fn main() {
     for eighth in CONDITIONS {
         bench.round(eighth);
     }
-    let mut whole: [Vec<f64>; 3] = Default::default();
-    let mut single: [Vec<f64>; 3] = Default::default();
-    for round in 0..ROUNDS {
+    let mut whole: [Vec<f64>; 4] = Default::default();
+    let mut single: [Vec<f64>; 4] = Default::default();
+    for round in 0..rounds {
         for turn in 0..CONDITIONS.len() {
             let which = (round + turn) % CONDITIONS.len();
             let (all, each) = bench.round(CONDITIONS[which]);
@@ -129,16 +134,15 @@ fn main() {
             single[which].extend(each);
         }
     }
-    println!("{} calls to seven hosts, {ROUNDS} rounds; {EACH} to the eighth", SEVEN * EACH);
+    println!("{} calls to seven hosts, {rounds} rounds; {EACH} to the eighth", SEVEN * EACH);
     println!(
         "| the eighth host | all 28, median ms | lowest quarter ms | ratio | one answer, median ms | ratio |"
     );
     println!("|---|---:|---:|---:|---:|---:|");
-    for (name, which) in
-        [("is not asked", 0), ("takes connections and says nothing", 1), ("never ends its programs", 2)]
-    {
-        let pairs: Vec<f64> =
-            whole[which].iter().zip(&whole[0]).map(|(with, without)| with / without).collect();
+    let names = ["answers", "is not asked", "takes connections and says nothing", "never ends its programs"];
+    for (which, name) in names.into_iter().enumerate() {
+        // Pair by pair: what slowed one round slowed all its turns.
+        let pairs: Vec<f64> = whole[which].iter().zip(&whole[0]).map(|(this, well)| this / well).collect();
         println!(
             "| {name} | {:.1} | {:.1} | {:.3} | {:.1} | {:.3} |",
             at(&whole[which], 0.5),

@@ -153,9 +153,10 @@ fn never_network(first: IpAddr, bits: u8) -> Option<&'static str> {
         IpAddr::V4(first) => {
             NEVER_V4.iter().find(|(net, own, _)| *own <= bits && v4_in(first, *net, *own)).map(|row| row.2)
         }
-        IpAddr::V6(first) => {
-            NEVER_V6.iter().find(|(net, own, _)| *own <= bits && v6_in(first, *net, *own)).map(|row| row.2)
-        }
+        IpAddr::V6(first) => NEVER_V6
+            .iter()
+            .find(|(net, own, _)| *own <= bits && v6_in(first, (*net).into(), *own))
+            .map(|row| row.2),
     }
 }
 
@@ -168,32 +169,28 @@ const NEVER_V4: [(Ipv4Addr, u8, &str); 8] = [
     (Ipv4Addr::new(100, 100, 100, 200), 32, METADATA),
     (Ipv4Addr::new(168, 63, 129, 16), 32, METADATA),
     (Ipv4Addr::new(192, 0, 0, 0), 24, "reserved, where clouds have their metadata services"),
-    (Ipv4Addr::new(0, 0, 0, 0), 8, "no host's (unspecified)"),
+    (Ipv4Addr::UNSPECIFIED, 8, "no host's (unspecified)"),
     (Ipv4Addr::new(224, 0, 0, 0), 4, "multicast"),
     (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved or broadcast"),
 ];
 
-const fn v6(a: u16, b: u16, c: u16, d: u16, e: u16, f: u16, g: u16, h: u16) -> Ipv6Addr {
-    Ipv6Addr::new(a, b, c, d, e, f, g, h)
-}
-
 const EMBEDDED: &str = "another spelling of an IPv4 address";
 
 /// IPv6, the first that fits; `::1` is excepted.
-const NEVER_V6: [(Ipv6Addr, u8, &str); 12] = [
-    (v6(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), 128, METADATA),
-    (v6(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254), 128, METADATA),
-    (v6(0, 0, 0, 0, 0, 0, 0, 0), 128, "no host's (unspecified)"),
+const NEVER_V6: [(u128, u8, &str); 12] = [
+    (0xfd00_0ec2_0000_0000_0000_0000_0000_0254, 128, METADATA),
+    (0xfd20_00ce_0000_0000_0000_0000_0000_0254, 128, METADATA),
+    (0x0000_0000_0000_0000_0000_0000_0000_0000, 128, "no host's (unspecified)"),
     // ::a.b.c.d, ::ffff:a.b.c.d, ::ffff:0:a.b.c.d
-    (v6(0, 0, 0, 0, 0, 0, 0, 0), 64, EMBEDDED),
-    (v6(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96, "another spelling of an IPv4 address (NAT64)"),
-    (v6(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48, "another spelling of an IPv4 address (NAT64)"),
-    (v6(0x2001, 0, 0, 0, 0, 0, 0, 0), 32, "another spelling of an IPv4 address (Teredo)"),
-    (v6(0x2002, 0, 0, 0, 0, 0, 0, 0), 16, "another spelling of an IPv4 address (6to4)"),
-    (v6(0x100, 0, 0, 0, 0, 0, 0, 0), 64, "discarded by routers"),
-    (v6(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10, "link-local"),
-    (v6(0xfec0, 0, 0, 0, 0, 0, 0, 0), 10, "site-local, which is deprecated"),
-    (v6(0xff00, 0, 0, 0, 0, 0, 0, 0), 8, "multicast"),
+    (0x0000_0000_0000_0000_0000_0000_0000_0000, 64, EMBEDDED),
+    (0x0064_ff9b_0000_0000_0000_0000_0000_0000, 96, "another spelling of an IPv4 address (NAT64)"),
+    (0x0064_ff9b_0001_0000_0000_0000_0000_0000, 48, "another spelling of an IPv4 address (NAT64)"),
+    (0x2001_0000_0000_0000_0000_0000_0000_0000, 32, "another spelling of an IPv4 address (Teredo)"),
+    (0x2002_0000_0000_0000_0000_0000_0000_0000, 16, "another spelling of an IPv4 address (6to4)"),
+    (0x0100_0000_0000_0000_0000_0000_0000_0000, 64, "discarded by routers"),
+    (0xfe80_0000_0000_0000_0000_0000_0000_0000, 10, "link-local"),
+    (0xfec0_0000_0000_0000_0000_0000_0000_0000, 10, "site-local, which is deprecated"),
+    (0xff00_0000_0000_0000_0000_0000_0000_0000, 8, "multicast"),
 ];
 
 fn v4_in(address: Ipv4Addr, net: Ipv4Addr, bits: u8) -> bool {

@@ -128,7 +128,7 @@ enum Work {
     /// A reader of our own, confined; a line that it hands back is the program's, with the operands that were opened before.
     Reader { reader: Reader, kernel: Option<Kernel>, operands: Vec<OwnedFd> },
     /// A probe, whose addresses are judged when they are known.
-    Probe { plan: Plan, kernel: Option<Kernel>, lookup: Option<Lookup> },
+    Probe { plan: Plan, kernel: Option<Kernel>, lookup: Option<Box<Lookup>> },
 }
 
 /// The program that finds the addresses of a name, confined as any.
@@ -155,7 +155,7 @@ impl Place<'_> {
     fn prepare(self, permit: &Permit) -> Result<Work, String> {
         if let Some(plan) = probe::of(permit)? {
             let kernel = self.kernel()?;
-            let lookup = plan.name().map(|name| self.lookup(name)).transpose()?;
+            let lookup = plan.name().map(|name| self.lookup(name).map(Box::new)).transpose()?;
             return Ok(Work::Probe { plan, kernel, lookup });
         }
         let operands = confine::open_all(self.paths, &permit.argv, &permit.paths)?;

@@ -114,15 +114,12 @@ impl Talk {
         socket.write_all(&question).map_err(|e| words(&e))?;
         let mut got = Vec::new();
         loop {
-            let done = match &self.question {
-                Question::Http { .. } => {
-                    attempt.http = http::read(&got)?;
-                    attempt.http.is_some()
-                }
-                _ => {
-                    attempt.tls = tls::read(&got)?;
-                    attempt.tls.is_some()
-                }
+            let done = if matches!(self.question, Question::Http { .. }) {
+                attempt.http = http::read(&got)?;
+                attempt.http.is_some()
+            } else {
+                attempt.tls = tls::read(&got)?;
+                attempt.tls.is_some()
             };
             if done {
                 attempt.answer_ms = Some(millis(started));
