@@ -477,7 +477,7 @@ check_login() {  # check_login ACCOUNT PROBE: what is said of one is not said ag
   while read -r key want; do
     got=$(sed -n "s/^$key //p" <<<"$effective" | head -1)
     if [[ $got =~ ^($want)$ || $reported == *"|$user $key|"* ]]; then continue; fi
-    reported+="|$user $key|" place=$(set_at "$key" "$got") || true
+    reported+="|$user $key|" place=$(set_at "$key" "$got") || place=$(set_at "$key") || true
     drift sshd "sshd gives $user '$key $got' (login from ${2//,/, }), set at ${place:-a place that was not found}" "take that line away, or exempt $user from it; then systemctl reload ssh"
   done < <(sshd_wants "$1")
   key=$(kept_out "$user" "$effective")

