@@ -7,6 +7,7 @@
     reason = "a test stops at what it does not expect"
 )]
 
+#[allow(dead_code, reason = "each test program uses a part")]
 mod support;
 
 use std::collections::BTreeMap;

@@ -19,6 +19,12 @@ pub struct Approver {
 impl Approver {
     /// Checks both; the error says what is wrong.
     pub fn new(person: &str, public: &str) -> Result<Self, String> {
+        let word = |b: u8| b.is_ascii_graphic() && !b"\"#,*?!\\".contains(&b);
+        if person.is_empty() || person.len() > 64 || !person.bytes().all(word) {
+            return Err(format!(
+                "{person:?} is no name for a person: one word such as alice@example.org, at most 64 characters"
+            ));
+        }
         if public.contains("PRIVATE KEY") {
             return Err("this is a private key: give the .pub file".to_owned());
         }
@@ -26,12 +32,8 @@ impl Approver {
         let approver = Self { person: person.to_owned(), key, fingerprint };
         let file = Approvers::parse(&approver.line()).map_err(|e| e.cause)?;
         match file.iter().next() {
-            Some(read) if file.iter().count() == 1 && read.person == person && read.signs_grants() => {
-                Ok(approver)
-            }
-            _ => Err(format!(
-                "{person:?} is no name for a person: write it as alice@example.org, without blanks"
-            )),
+            Some(read) if read.person == person && read.signs_grants() => Ok(approver),
+            _ => Err(format!("{person:?} is no name for a person")),
         }
     }
 
