@@ -62,6 +62,8 @@ step "tools" install_tools
 
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+step "lints of the conformance fixtures" cargo clippy --locked --quiet --workspace --exclude e2e --example conformance-fixtures \
+  --features mcp-linux-infra/conformance-fixtures -- -D warnings
 # The advisory database is no package of a registry: the advisories job of .github/workflows/ci.yml looks it up.
 step "licences, bans, sources (cargo deny)" cargo deny --log-level error check bans licenses sources
 tests "unit and integration tests" cargo nextest run --locked --workspace --exclude e2e --no-fail-fast
@@ -71,7 +73,7 @@ step "target programs, built twice: the same bytes" scripts/build-target.sh --ch
 step "fuzzing, 15 s per target" scripts/fuzz.sh all 15
 step "fuzz lints" cargo clippy --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir "$CARGO_TARGET_DIR/fuzz" -- -D warnings
 # Needs the debug program that the integration tests have built.
-step "MCP conformance, both revisions" scripts/conformance.sh
+step "MCP conformance, both revisions, as it is and with fixtures" scripts/conformance.sh
 step "MCP clients: TypeScript and Python SDKs, both eras" scripts/clients.sh
 # With a real sshd where there is one; the embedded server is for machines that have none.
 demo() { "$CARGO_TARGET_DIR/debug/mcp-linux-infra" demo | tee "$log" && grep -q 'a real sshd, with forced commands' "$log"; }
@@ -82,11 +84,22 @@ if [ $lab = 1 ]; then
   step "lab: real Debian hosts with systemd" lab_up
   # The server's program is the one that the integration tests have built: to build the package alone takes other features of its
   # dependencies, and two minutes.
-  tests "end-to-end tests" cargo nextest run --locked -p e2e --no-fail-fast -E 'not binary(kubernetes)'
+  tests "end-to-end tests" cargo nextest run --locked -p e2e --no-fail-fast -E 'not (binary(kubernetes) or binary(keys) or binary(ansible))'
   step "kube-apiserver (built once, cached)" lab/k8s-apiserver.sh build
   step "kube-apiserver up" lab/k8s-apiserver.sh up
   tests "kubectl against a real API server" cargo nextest run --locked -p e2e --test kubernetes --no-fail-fast
   step "kube-apiserver down" lab/k8s-apiserver.sh down
+  five_up() { LAB_DIRECT=5 lab/up.sh 5 && lab/deploy.sh t1 t2 t3 t4 t5; }
+  step "lab: five hosts" five_up
+  tests "keys: rotation, revocation, deployment, audit" cargo nextest run --locked -p e2e --test keys --no-fail-fast
+  # The role makes its targets itself: from hosts as they are after their installation.
+  lab_bare() { LAB_FAST=1 lab/down.sh && LAB_DIRECT=4 lab/up.sh 4; }
+  step "lab: bare hosts" lab_bare
+  step "ansible-core, pinned" scripts/ansible-venv.sh
+  tests "Ansible: from a bare host to a target, attacked, rotated, revoked, and back" \
+    env LAB_DIRECT=4 cargo nextest run --locked -p e2e --test ansible -j 3 --no-fail-fast
+  # Last: it takes the lab down for a clean host of its own.
+  step "packages: install, upgrade, remove, purge on a clean host" scripts/test-packages.sh
 else
   say "SKIPPED: the end-to-end tests (--no-lab)"
 fi

@@ -10,7 +10,11 @@
     reason = "a test stops at what it does not expect"
 )]
 
+pub mod ansible;
+pub mod attacks;
+pub mod channels;
 pub mod fixture;
+pub mod fleet;
 pub mod grant;
 pub mod incidents;
 pub mod kube;
@@ -18,6 +22,7 @@ pub mod mcp;
 pub mod plain;
 pub mod same;
 pub mod state;
+pub mod tree;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -64,14 +69,24 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// The lab that `scripts/test.sh` brought up.
+    /// The lab that `scripts/test.sh` brought up, with hosts that are targets.
     pub fn get() -> Self {
+        let lab = Self::bare();
+        assert!(
+            lab.home.join("mcp-linux-infra.toml").exists(),
+            "the lab has no targets: lab/deploy.sh t1 t2, or run scripts/test.sh"
+        );
+        lab
+    }
+
+    /// The lab, whatever its hosts are.
+    pub fn bare() -> Self {
         let name = std::env::var("LAB_NAME").unwrap_or_else(|_| "mcplab".into());
         let home =
             std::env::var("LAB_HOME").map_or_else(|_| Path::new("/var/tmp").join(&name), PathBuf::from);
         assert!(
-            home.join("mcp-linux-infra.toml").exists() && home.join("run").exists(),
-            "the lab is not up: LAB_DIRECT=2 lab/up.sh 2 && lab/deploy.sh t1 t2, or run scripts/test.sh"
+            home.join("run").exists(),
+            "the lab is not up: LAB_DIRECT=2 lab/up.sh 2, or run scripts/test.sh"
         );
         Self { home, name }
     }

@@ -227,7 +227,12 @@ fn connectivity_goes_as_far_as_the_policy() {
         ("tcp", "localhost", Some(22), "ok"),
         ("tcp", "localhost", Some(9), "failed"),
         ("tls", "localhost", Some(9), "failed"),
+        ("tcp", "t1", Some(22), "ok"),
+        ("tcp", "no-such-name.lab.test", Some(22), "failed"),
+        ("tls", "t1", Some(22), "failed"),
+        ("http", "localhost", None, "ok"),
         ("tcp", there.as_str(), Some(22), "not_permitted"),
+        ("tls", "t2", Some(443), "not_permitted"),
         ("http", there.as_str(), Some(8080), "not_permitted"),
         ("http", "169.254.169.254", None, "not_permitted"),
     ] {
@@ -241,19 +246,22 @@ fn connectivity_goes_as_far_as_the_policy() {
             "bad_arguments"
         );
     }
-    // A TLS server of the host's own answers by its name.
+    // A TLS server of the host's own shows its certificate; to a prober from outside, by name, its version.
     lab.must(
         "t1",
         "mkdir -p /root/lab-cert && cd /root/lab-cert && openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out c -days 2 -subj /CN=web.lab.test 2>/dev/null \
-         && systemd-run -q --unit lab-probe openssl s_server -quiet -accept 127.0.0.1:8443 -cert /root/lab-cert/c -key /root/lab-cert/k \
+         && systemd-run -q --unit lab-probe openssl s_server -quiet -accept 8443 -cert /root/lab-cert/c -key /root/lab-cert/k \
          && for i in $(seq 100); do ss -Htln 'sport = 8443' | grep -q . && break; sleep 0.1; done",
     );
-    let question = json!({ "host": "t1", "kind": "tls", "target": "web.lab.test", "port": 8443 });
-    let data = tools.client.call("test_connectivity", &question);
+    let question = |target| json!({ "host": "t1", "kind": "tls", "target": target, "port": 8443 });
+    let own = tools.client.call("test_connectivity", &question("localhost"));
+    let probed = tools.client.call("test_connectivity", &question("t1"));
     lab.must("t1", "systemctl stop lab-probe; rm -r /root/lab-cert");
-    let detail = data["structuredContent"]["detail"].as_str().unwrap();
-    assert_eq!(data["structuredContent"]["outcome"], "ok", "{data}");
+    let detail = own["structuredContent"]["detail"].as_str().unwrap();
+    assert_eq!(own["structuredContent"]["outcome"], "ok", "{own}");
     assert!(detail.contains("TLSv1.") && detail.contains("CN = web.lab.test"), "{detail}");
+    let detail = probed["structuredContent"]["detail"].as_str().unwrap();
+    assert!(probed["structuredContent"]["outcome"] == "ok" && detail.contains("TLSv1.3"), "{probed}");
 }
 
 #[test]

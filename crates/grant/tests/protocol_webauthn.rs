@@ -305,6 +305,12 @@ fn flags_fit_what_follows_them() {
         let long = format!("{} ", client_data(&challenge(&statement().to_bytes())));
         let long = long.replace(' ', &" ".repeat(2048));
         assert_eq!(client_code(&key, &long), Code::TooLarge);
+        // the limits themselves are taken
+        let bytes = statement().to_bytes();
+        let mut most = assertion(&key, &bytes);
+        most.client_data.resize(2048, b' ');
+        (most.flags, most.extensions) = (UP | 0x80, vec![0xa0; 512]);
+        assert!(trusting(key.line("alice", "")).judge(&bytes, &[most.armor(&key)]).is_ok());
     }
 }
 
@@ -445,6 +451,10 @@ fn origins_belong_to_the_rp_id() {
         ("infra.example.org", "https://evilinfra.example.org"),
         ("infra.example.org", "http://infra.example.org"),
         ("infra.example.org", "https://infra.example.org/"),
+        ("infra.example.org", "https://-a.infra.example.org"),
+        ("infra.example.org", "https://a-.infra.example.org"),
+        ("infra.example.org", "https://.infra.example.org"),
+        ("infra.example.org", "https://a..infra.example.org"),
         ("infra.example.org", "https://infra.example.org:443"),
         ("infra.example.org", "https://infra.example.org:08443"),
         ("infra.example.org", "https://infra.example.org:0"),

@@ -96,6 +96,10 @@ impl App {
             return Ok(store);
         }
         let opened = Arc::new(Store::open(&self.config.state_dir)?);
+        if let Some(migrated) = opened.migrated() {
+            // It happens once, whichever subcommand comes first, and not all of them log.
+            eprintln!("mcp-linux-infra: {migrated}");
+        }
         Ok(self.store.get_or_init(|| opened))
     }
 

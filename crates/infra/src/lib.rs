@@ -3,6 +3,7 @@
 //! Arrows run one way: [`mcp`] and [`cli`] use [`recovery`] and [`hosts`], those use [`ssh`] and
 //! [`store`], those use the pure crates. [`app`] is the one place where the parts meet.
 
+pub mod admin;
 pub mod analysis;
 pub mod app;
 pub mod cli;
@@ -11,6 +12,7 @@ pub mod demo;
 pub mod difference;
 pub mod doctor;
 pub mod hosts;
+pub mod init;
 pub mod learning;
 pub(crate) mod listen;
 pub mod mcp;

@@ -319,3 +319,21 @@ async fn an_older_wrapper_is_asked_for_a_session_once_for_each_connection() {
     let asked = std::fs::read_to_string(sshd.path("ran.log")).unwrap();
     assert_eq!(asked, "mcp-session\none\ntwo\nthree\n");
 }
+
+#[tokio::test]
+async fn with_a_wrapper_of_no_common_version_each_command_has_its_own_channel() {
+    // Its hello: versions 7 to 9.
+    let sshd = Sshd::start(
+        "echo \"$SSH_ORIGINAL_COMMAND\" >> ran.log
+         case $SSH_ORIGINAL_COMMAND in
+         mcp-session) printf '\\000\\000\\000\\010\\001\\000\\000\\000\\000mcps\\000\\007\\000\\011'; cat >/dev/null;;
+         *) echo \"$SSH_ORIGINAL_COMMAND\";;
+         esac",
+    );
+    let setup = setup(&sshd.host_entry("a", Some(&sshd.public("host")), "reader"));
+    for line in ["one", "two"] {
+        assert_eq!(setup.exec("a", line).await.unwrap().stdout, format!("{line}\n").into_bytes());
+    }
+    let asked = std::fs::read_to_string(sshd.path("ran.log")).unwrap();
+    assert_eq!(asked, "mcp-session\none\ntwo\n", "it is asked once for a session");
+}

@@ -206,6 +206,8 @@ fn placeholder(ty: &ValueType) -> String {
             format!("{}|…", words[..8].join("|"))
         }
         ValueType::Set(words) | ValueType::Enum(words) => words.join("|"),
+        ValueType::Endpoint => "HOST:PORT".to_owned(),
+        ValueType::HttpUrl => "http://HOST[:PORT][/PATH]".to_owned(),
         ValueType::LocalEndpoint => "localhost:PORT".to_owned(),
         ValueType::Object(_) => "KIND/NAME".to_owned(),
         ValueType::Field(names) => format!("{}=VALUE", names[0]),

@@ -4,6 +4,7 @@
 //! the forms that a plugin lists for it. What no form lists is blocked. No I/O, no clock.
 
 pub mod action;
+pub mod address;
 mod catalogue;
 #[cfg(test)]
 mod compact;

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use crate::address::{Endpoint, HttpUrl};
 use crate::values::{
     bounded, check_path, is_dns_word, is_duration, is_format, is_host, is_ip, is_match_value, is_priority,
     is_resolver, is_size, is_time, is_unit, is_vital, token,
@@ -58,6 +59,10 @@ pub enum ValueType {
     Enum(Vec<String>),
     /// A port of this host: `localhost:PORT` or `127.0.0.1:PORT`. Other hosts are not the reader's to reach.
     LocalEndpoint,
+    /// `HOST:PORT` of a connection that the target judges by its address policy ([`crate::address`]).
+    Endpoint,
+    /// `http://HOST[:PORT][/PATH]`, as endpoint.
+    HttpUrl,
     /// A Kubernetes object, `KIND/NAME`, of these kinds.
     Object(Vec<String>),
     /// One of these names, `=` and a value: a match of the journal.
@@ -127,6 +132,8 @@ impl ValueType {
             Self::LocalEndpoint => value.split_once(':').is_some_and(|(host, port)| {
                 matches!(host, "localhost" | "127.0.0.1") && bounded(port, 1, 65535)
             }),
+            Self::Endpoint => return value.parse::<Endpoint>().map(|_| ()),
+            Self::HttpUrl => return value.parse::<HttpUrl>().map(|_| ()),
             Self::Object(kinds) => value
                 .split_once('/')
                 .is_some_and(|(kind, name)| kinds.iter().any(|k| k == kind) && token(name, "._-", 253)),
@@ -177,6 +184,8 @@ impl fmt::Display for ValueType {
             Self::Set(words) => write!(f, "some of {}", words.join(",")),
             Self::Enum(words) => write!(f, "one of {}", words.join(", ")),
             Self::LocalEndpoint => f.write_str("a port of this host, localhost:PORT or 127.0.0.1:PORT"),
+            Self::Endpoint => f.write_str("HOST:PORT"),
+            Self::HttpUrl => f.write_str("http://HOST[:PORT][/PATH]"),
             Self::Object(kinds) => write!(f, "KIND/NAME of a kind {}", kinds.join(", ")),
             Self::Field(names) => write!(f, "NAME=VALUE with a NAME of {}", names.join(", ")),
             Self::Resolver => f.write_str("'@' and a loopback, private or well-known resolver's IP address"),
@@ -245,6 +254,8 @@ impl FromStr for ValueType {
             "set" => list().map(Self::Set),
             "enum" => list().map(Self::Enum),
             "local-endpoint" => bare(Self::LocalEndpoint),
+            "endpoint" => bare(Self::Endpoint),
+            "http-url" => bare(Self::HttpUrl),
             "object" => list().map(Self::Object),
             "field" => list().map(Self::Field),
             "resolver" => bare(Self::Resolver),

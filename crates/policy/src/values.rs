@@ -64,13 +64,15 @@ pub(crate) fn check_path(value: &str) -> Result<(), String> {
 }
 
 pub(crate) fn is_host(value: &str) -> bool {
-    let label = |l: &str| {
-        !l.is_empty()
-            && l.len() <= 63
-            && l.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-            && !l.starts_with('-')
-    };
-    is_address(value) || (value.len() <= 253 && value.trim_end_matches('.').split('.').all(label))
+    is_address(value) || (value.len() <= 253 && value.trim_end_matches('.').split('.').all(is_label))
+}
+
+/// One label of a host name.
+pub(crate) fn is_label(label: &str) -> bool {
+    !label.is_empty()
+        && label.len() <= 63
+        && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        && !label.starts_with('-')
 }
 
 pub(crate) fn is_address(value: &str) -> bool {

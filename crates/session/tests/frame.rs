@@ -160,6 +160,18 @@ fn neighbouring_versions_work_together_and_others_say_why_not() {
     assert!(error.contains("1 to 1") && error.contains("3 to 4"), "{error}");
 }
 
+/// What each release speaks; a release adds its row, and none is changed.
+const RELEASES: &[(&str, Versions)] = &[("0.1", Versions { lowest: 1, highest: 1 })];
+
+#[test]
+fn every_release_speaks_with_the_one_before_it() {
+    assert_eq!(RELEASES.last().unwrap().1, VERSIONS, "the newest row is this program");
+    for pair in RELEASES.windows(2) {
+        let ((older, a), (newer, b)) = (pair[0], pair[1]);
+        assert!(a.common(b).is_ok() && b.highest >= a.highest, "{older} and {newer}");
+    }
+}
+
 #[test]
 fn a_long_reason_is_cut_at_a_character() {
     let mut bytes = Vec::new();

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use grant::{Approvers, Threshold};
 use policy::action::{Action, Actions};
+use policy::address;
 use policy::lex::lex;
 use policy::{Catalogue, Judgement, Level};
 use serde::Deserialize;
@@ -41,6 +42,24 @@ pub struct Config {
     /// Windows and freezes, read.
     #[serde(skip)]
     pub calendar: Calendar,
+    /// What `probe` may connect to.
+    pub probe: Probe,
+}
+
+/// What `probe` may connect to. Some addresses it never does ([`policy::address::never`]).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Probe {
+    /// The host's own addresses, and some ports of its gateways and resolvers.
+    pub own: bool,
+    /// More: `10.0.0.0/8:443`, `10.0.0.5:8000-8100`, `[fd00::/8]:*`.
+    pub allow: Vec<address::Rule>,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self { own: true, allow: Vec::new() }
+    }
 }
 
 /// What to do when the kernel cannot confine a program.
@@ -66,6 +85,7 @@ impl Default for Config {
             window: Vec::new(),
             freeze: Vec::new(),
             calendar: Calendar::default(),
+            probe: Probe::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ mod paths;
 mod perform;
 pub mod pra_exec;
 pub mod pra_run;
+mod probe;
 mod programs;
 mod readers;
 pub mod request;

@@ -48,12 +48,19 @@ impl Paths {
         self.root.join(place.trim_start_matches('/'))
     }
 
-    /// The wrapper itself.
-    pub const WRAPPER: &str = "/usr/local/bin/mcp-wrapper";
-    /// The runner's forced command.
-    pub const PRA_EXEC: &str = "/usr/local/bin/pra-exec";
-    /// What the runner's sudo line permits.
-    pub const PRA_RUN: &str = "/usr/local/sbin/pra-run";
+    /// The wrapper itself: from the installation script, or from a package.
+    pub const WRAPPER: [&str; 2] = ["/usr/local/bin/mcp-wrapper", "/usr/bin/mcp-wrapper"];
+    /// The runner's forced command, likewise.
+    pub const PRA_EXEC: [&str; 2] = ["/usr/local/bin/pra-exec", "/usr/bin/pra-exec"];
+    /// What the runner's sudo line permits, likewise.
+    const PRA_RUN: [&str; 2] = ["/usr/local/sbin/pra-run", "/usr/sbin/pra-run"];
+
+    /// Where `pra-run` is: in `/usr/local/sbin` if it is there, else where a package puts it. Under the other one the sudo rule
+    /// does not fit, and nothing runs.
+    pub fn pra_run(&self) -> &'static str {
+        let [script, package] = Self::PRA_RUN;
+        if self.at(script).is_file() { script } else { package }
+    }
 
     /// Configuration of the target.
     pub(crate) fn config(&self) -> PathBuf {
@@ -83,5 +90,28 @@ impl Paths {
     /// The root folder.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Paths;
+
+    #[test]
+    fn pra_run_is_the_one_of_the_script_if_it_is_there_else_that_of_the_package() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::beneath(root.path());
+        let place = |folder: &str| {
+            let folder = root.path().join(folder);
+            std::fs::create_dir_all(&folder).unwrap();
+            folder.join("pra-run")
+        };
+        assert_eq!(paths.pra_run(), "/usr/sbin/pra-run");
+        std::fs::write(place("usr/sbin"), "").unwrap();
+        std::fs::create_dir_all(place("usr/local/sbin")).unwrap();
+        assert_eq!(paths.pra_run(), "/usr/sbin/pra-run", "a folder of that name is no program");
+        std::fs::remove_dir(place("usr/local/sbin")).unwrap();
+        std::fs::write(place("usr/local/sbin"), "").unwrap();
+        assert_eq!(paths.pra_run(), "/usr/local/sbin/pra-run");
     }
 }

@@ -5,10 +5,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use policy::{Level, Permit};
+use policy::{Level, Permit, lex};
 
 use crate::config::{self, Config, Policy};
-use crate::readers::{self, Reader};
+use crate::probe::{self, Plan};
+use crate::readers::{self, Reader, relay};
 use crate::run::{End, Program, Sink, run};
 use crate::sandbox::{Kernel, Sandbox};
 use crate::{EXIT_OUTPUT, EXIT_REFUSED, EXIT_TIME, Paths, confine, describe, hex, programs, syslog};
@@ -98,7 +99,8 @@ impl Request<'_> {
             let _ = self.log(true, &[("verdict", judged.verdict.as_str()), ("line", line)]);
             return Err(judged.reason);
         };
-        let place = Place { paths: self.paths, wish: config.sandbox };
+        let place =
+            Place { paths: self.paths, policy: self.policy, probe: &config.probe, wish: config.sandbox };
         let work = place.prepare(&permit)?;
         let form = judged.form.unwrap_or_default();
         self.log_start(&[("verdict", "auto"), ("form", &form), ("line", line)])?;
@@ -125,23 +127,61 @@ enum Work {
     Program { path: PathBuf, sandbox: Sandbox },
     /// A reader of our own, confined; a line that it hands back is the program's, with the operands that were opened before.
     Reader { reader: Reader, kernel: Option<Kernel>, operands: Vec<OwnedFd> },
+    /// A probe, whose addresses are judged when they are known.
+    Probe { plan: Plan, kernel: Option<Kernel>, lookup: Option<Box<Lookup>> },
+}
+
+/// The program that finds the addresses of a name, confined as any.
+struct Lookup {
+    permit: Permit,
+    path: PathBuf,
+    sandbox: Sandbox,
 }
 
 /// Where work is done, and how far it must be confined.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     paths: &'a Paths,
+    policy: &'a Policy,
+    probe: &'a config::Probe,
     wish: config::Sandbox,
 }
+
+/// How long a name may take to be looked up.
+const LOOKUP: Duration = Duration::from_secs(5);
 
 impl Place<'_> {
     /// Everything that can still be refused: after it the request is logged, and then performed.
     fn prepare(self, permit: &Permit) -> Result<Work, String> {
+        if let Some(plan) = probe::of(permit)? {
+            let kernel = self.kernel()?;
+            let lookup = plan.name().map(|name| self.lookup(name).map(Box::new)).transpose()?;
+            return Ok(Work::Probe { plan, kernel, lookup });
+        }
         let operands = confine::open_all(self.paths, &permit.argv, &permit.paths)?;
         match self.reader(permit)? {
             Some((reader, kernel)) => Ok(Work::Reader { reader, kernel, operands }),
             None => self.program(permit, operands),
         }
+    }
+
+    /// What the kernel offers for a thread's sandbox; `None` for a played root.
+    fn kernel(self) -> Result<Option<Kernel>, String> {
+        let kernel = self.paths.system.then(Kernel::running);
+        match kernel.and_then(|kernel| kernel.lacks()) {
+            Some(missing) if self.wish == config::Sandbox::Enforce => Err(unconfined(missing)),
+            _ => Ok(kernel),
+        }
+    }
+
+    /// Names are looked up as this host does for its programs, by a line that the policy permits.
+    fn lookup(self, name: &str) -> Result<Lookup, String> {
+        let line = lex::quote(&["getent", "ahosts", name]);
+        let judged = self.policy.judge(self.paths, &line)?;
+        let permit = judged.permit.filter(|p| p.level == Level::Auto).ok_or(judged.reason)?;
+        let path = programs::first(self.paths, &permit.program)?;
+        let sandbox = confinement(self.paths, self.wish, &permit, &path, Vec::new())?;
+        Ok(Lookup { permit, path, sandbox })
     }
 
     fn program(self, permit: &Permit, operands: Vec<OwnedFd>) -> Result<Work, String> {
@@ -174,18 +214,37 @@ impl Place<'_> {
                 None => self.perform(self.program(permit, operands)?, permit, out, err),
             },
             Work::Program { path, sandbox } => {
-                let program = Program {
-                    path: &path,
-                    argv: &permit.argv,
-                    home: programs::READER_HOME,
-                    sandbox: Some(&sandbox),
-                    time: Duration::from_secs(permit.limits.seconds),
-                    bytes: permit.limits.bytes,
-                    lines: permit.limits.lines,
-                };
-                run(&program, out, err)
+                let time = Duration::from_secs(permit.limits.seconds);
+                run(&program(permit, &path, &sandbox, time), out, err)
+            }
+            Work::Probe { plan, kernel, lookup } => {
+                let found = lookup.map(|lookup| lookup.run()).transpose()?.unwrap_or_default();
+                let talk = plan.judge(self.paths, self.probe, &found)?;
+                relay::run(talk, kernel, permit, out, err)?.ok_or_else(|| "the probe has failed".to_owned())
             }
         }
+    }
+}
+
+impl Lookup {
+    /// What it prints; nothing for a name that nobody knows, or not in time.
+    fn run(&self) -> Result<String, String> {
+        let (mut out, mut err) = (Sink::keep(16 << 10), Sink::keep(1 << 10));
+        run(&program(&self.permit, &self.path, &self.sandbox, LOOKUP), &mut out, &mut err)?;
+        Ok(out.text())
+    }
+}
+
+/// A program as its permit says, for so long.
+fn program<'a>(permit: &'a Permit, path: &'a Path, sandbox: &'a Sandbox, time: Duration) -> Program<'a> {
+    Program {
+        path,
+        argv: &permit.argv,
+        home: programs::READER_HOME,
+        sandbox: Some(sandbox),
+        time,
+        bytes: permit.limits.bytes,
+        lines: permit.limits.lines,
     }
 }
 
@@ -213,9 +272,13 @@ fn confinement(
     }
     let kernel = Kernel::running();
     match kernel.lacks() {
-        Some(missing) if wish == config::Sandbox::Enforce => Err(format!(
-            "this kernel lacks {missing}, so the program cannot be confined; `sandbox = \"best-effort\"` in target.toml runs it all the same"
-        )),
+        Some(missing) if wish == config::Sandbox::Enforce => Err(unconfined(missing)),
         _ => Sandbox::prepare(kernel, permit, program, operands),
     }
+}
+
+fn unconfined(missing: &str) -> String {
+    format!(
+        "this kernel lacks {missing}, so the program cannot be confined; `sandbox = \"best-effort\"` in target.toml runs it all the same"
+    )
 }

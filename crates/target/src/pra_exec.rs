@@ -30,7 +30,7 @@ pub fn main(paths: &Paths, invocation: &Invocation, hand_over: impl FnOnce(&[u8]
 }
 
 fn request(paths: &Paths, invocation: &Invocation) -> Result<Vec<u8>, Refusal> {
-    let line = request::line(Paths::PRA_EXEC, &invocation.arguments, invocation.original.clone())
+    let line = request::line(&Paths::PRA_EXEC, &invocation.arguments, invocation.original.clone())
         .map_err(|cause| Refusal::new(Code::Malformed, cause))?;
     if line != WORD {
         return Err(Refusal::new(
@@ -54,13 +54,13 @@ fn request(paths: &Paths, invocation: &Invocation) -> Result<Vec<u8>, Refusal> {
 }
 
 /// Hands a grant to `pra-run` through the one sudo rule; the result is the exit status.
-pub fn sudo(envelope: &[u8]) -> u8 {
+pub fn sudo(paths: &Paths, envelope: &[u8]) -> u8 {
     let failed = |cause: String| {
         eprintln!("{NAME}: {cause}");
         1
     };
     let child = Command::new("/usr/bin/sudo")
-        .args(["-n", "--", Paths::PRA_RUN])
+        .args(["-n", "--", paths.pra_run()])
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LANG", "C.UTF-8")

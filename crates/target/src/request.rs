@@ -6,17 +6,17 @@
 
 use std::ffi::OsString;
 
-/// The client's line, or why there is none. `program` is the place of the forced command itself.
+/// The client's line, or why there is none. `places` are those of the forced command itself.
 ///
 /// # Errors
 /// Why there is none.
-pub fn line(program: &str, arguments: &[OsString], original: Option<OsString>) -> Result<String, String> {
+pub fn line(places: &[&str], arguments: &[OsString], original: Option<OsString>) -> Result<String, String> {
     let text = |raw: OsString| raw.into_string().map_err(|_| "the request is not UTF-8".to_owned());
     let interactive = || "no command was given, and there is no shell here".to_owned();
     match arguments {
         [] => original.map_or_else(|| Err(interactive()), text),
         [flag, command] if flag == "-c" => {
-            if command == program {
+            if places.iter().any(|place| command == place) {
                 original.map_or_else(|| Err(interactive()), text)
             } else {
                 text(command.clone())
@@ -32,18 +32,20 @@ mod tests {
 
     fn ask(arguments: &[&str], original: Option<&str>) -> Result<String, String> {
         let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-        line("/usr/local/bin/mcp-wrapper", &arguments, original.map(OsString::from))
+        line(&crate::Paths::WRAPPER, &arguments, original.map(OsString::from))
     }
 
     #[test]
     fn every_way_in_which_sshd_calls() {
         assert_eq!(ask(&["-c", "/usr/local/bin/mcp-wrapper"], Some("uptime")).unwrap(), "uptime");
+        assert_eq!(ask(&["-c", "/usr/bin/mcp-wrapper"], Some("uptime")).unwrap(), "uptime");
         assert_eq!(ask(&["-c", "uptime"], None).unwrap(), "uptime");
         assert_eq!(ask(&["-c", "uptime"], Some("reboot")).unwrap(), "uptime");
         assert_eq!(ask(&[], Some("uptime")).unwrap(), "uptime");
         for (arguments, original) in [
             (&[][..], None),
             (&["-c", "/usr/local/bin/mcp-wrapper"][..], None),
+            (&["-c", "/usr/bin/mcp-wrapper"][..], None),
             (&["-i"][..], Some("x")),
             (&["-c"][..], Some("x")),
             (&["-c", "a", "b"][..], None),

@@ -38,7 +38,7 @@ pub fn main(paths: &Paths, invocation: &Invocation) -> u8 {
     // What it holds is nobody's to look at or to trace. Without this it runs as before.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let client = invocation.client.as_deref().and_then(|c| c.split(' ').next()).unwrap_or("unknown");
-    let line = request::line(Paths::WRAPPER, &invocation.arguments, invocation.original.clone());
+    let line = request::line(&Paths::WRAPPER, &invocation.arguments, invocation.original.clone());
     if line.as_deref() == Ok(session::frame::WORD) {
         crate::sandbox::share_heap();
         return channel::serve(paths, client, std::io::stdin().as_fd(), std::io::stdout().as_fd())

@@ -434,6 +434,24 @@ fn broken_glass_opens_a_freeze_where_the_policy_says_so() {
 }
 
 #[test]
+fn glass_is_broken_by_passkey_only_where_the_policy_says_so() {
+    let passkey = Passkey::new();
+    let passkeys = format!("min = 2\nrp_id = \"{RP_ID}\"\norigins = [\"{ORIGIN}\"]\n");
+    for (more, taken) in [("", false), ("in_browser = true\n", true)] {
+        let played = target(&format!("{}{more}", GLASS.replace("min = 2\n", &passkeys)));
+        std::fs::write(played.at("etc/mcp-linux-infra/approvers"), passkey.line("alice@example.org"))
+            .unwrap();
+        let envelope = passkey.envelope(&breaking(&played, "a"));
+        if taken {
+            played.runs(&envelope, NOW);
+        } else {
+            played.refused(&envelope, NOW, "break_glass");
+            assert_eq!(alarms(&played, "break_glass"), 0);
+        }
+    }
+}
+
+#[test]
 fn without_an_alarm_no_glass_is_broken() {
     let played = target(GLASS);
     // the log service is not there

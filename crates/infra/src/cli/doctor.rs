@@ -6,7 +6,9 @@ use clap::Args;
 use futures::StreamExt;
 use serde_json::json;
 
+use super::deploy::Way;
 use super::{Context, Done, Ended, diagnose, output};
+use crate::admin::{self, Channel, Plan};
 use crate::config::Host;
 use crate::doctor::{self, Check};
 
@@ -18,6 +20,11 @@ use crate::doctor::{self, Check};
 pub(super) struct Doctor {
     /// Names of hosts; all when none is given
     hosts: Vec<String>,
+    /// Look at the hosts as root, with your own ssh and sudo: what of sshd, sudo, files, groups and logs is not as it was laid
+    #[arg(long)]
+    harden: bool,
+    #[command(flatten)]
+    way: Way,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -31,12 +38,17 @@ impl Doctor {
         } else {
             self.hosts.iter().map(|n| app.host(n)).collect::<Result<_, _>>().map_err(Ended::usage)?
         };
-        let mut all = vec![("server".to_owned(), doctor::server(&app))];
-        self.show(&all[0])?;
+        let channel = Channel::new(&app, self.way.user.as_deref()).map_err(Ended::usage)?;
+        let mut all = Vec::new();
+        if !self.harden {
+            all.push(("server".to_owned(), doctor::server(&app)));
+            self.show(&all[0])?;
+        }
         Context::block_on(async {
             let (progress, done, total) = (diagnose::progress(), AtomicUsize::new(0), chosen.len());
             let looked = chosen.into_iter().map(|h| async {
-                let checks = doctor::host(&app, h).await;
+                let checks =
+                    if self.harden { hardened(&channel, h).await } else { doctor::host(&app, h).await };
                 let done = done.fetch_add(1, Ordering::Relaxed) + 1;
                 progress.report(done, total, h.name.to_string());
                 (h.name.to_string(), checks)
@@ -71,5 +83,21 @@ impl Doctor {
             }
         }
         Ok(())
+    }
+}
+
+/// One row a thing that is not as intended.
+async fn hardened(channel: &Channel<'_>, host: &Host) -> Vec<Check> {
+    match admin::harden(channel, host, &Plan::default()).await {
+        Err(e) => vec![Check::ill(
+            "harden",
+            e.to_string(),
+            "mend the administrator's way to the host: [admin] in the config, or --admin USER",
+        )],
+        Ok(drifts) if drifts.is_empty() => vec![Check::well("harden", "everything is as it was laid")],
+        Ok(drifts) => drifts
+            .into_iter()
+            .map(|d| Check::ill("harden", format!("{}: {}", d.check, d.cause), d.mend))
+            .collect(),
     }
 }

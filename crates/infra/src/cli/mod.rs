@@ -6,11 +6,14 @@ mod approve;
 mod audit;
 mod dashboard;
 mod demo;
+mod deploy;
 mod diagnose;
 mod docs;
 mod doctor;
 mod grant;
 mod hosts;
+mod init;
+mod keys;
 mod learn;
 mod output;
 mod policy;
@@ -45,12 +48,16 @@ enum Command {
     Dashboard(dashboard::Dashboard),
     /// Show the whole chain on this machine, in under a minute: diagnose, propose, sign, run, verify
     Demo(demo::DemoArgs),
+    Init(Box<init::Init>),
     /// The hosts of the inventory
     #[command(subcommand)]
     Hosts(hosts::Hosts),
     Diagnose(diagnose::Diagnose),
     /// Whether the server and its hosts are fit for work, and what mends what is not
     Doctor(doctor::Doctor),
+    Deploy(deploy::Deploy),
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// The MCP tools, from the shell
     #[command(subcommand)]
     Tool(tool::ToolCommand),
@@ -75,8 +82,8 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Print a completion script for a shell
     Completions(docs::Completions),
-    /// Print the manual page (roff)
-    Man,
+    /// Print the manual page (roff), or write all of them
+    Man(docs::Manual),
     /// The parts of the demo's loopback target; not for people
     #[command(hide = true)]
     DemoTarget(demo::DemoTarget),
@@ -154,15 +161,22 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Done {
+    #[cfg(feature = "conformance-fixtures")]
+    if !matches!(cli.command, Command::Serve(_)) {
+        return Err(Ended::usage(crate::mcp::fixtures::door::nothing_else()));
+    }
     let context = Context { config: cli.config };
     match cli.command {
         Command::Serve(c) => serve::run(&context, &c),
         Command::Dashboard(c) => c.run(&context),
         Command::Demo(c) => c.run(),
         Command::DemoTarget(c) => c.run(),
+        Command::Init(c) => c.run(&context),
         Command::Hosts(c) => c.run(&context),
         Command::Diagnose(c) => c.run(&context),
         Command::Doctor(c) => c.run(&context),
+        Command::Deploy(c) => c.run(&context),
+        Command::Keys(c) => c.run(&context),
         Command::Tool(c) => c.run(&context),
         Command::Policy(c) => c.run(&context),
         Command::Learn(c) => c.run(&context),
@@ -171,11 +185,8 @@ fn run(cli: Cli) -> Done {
         Command::Reject(c) => c.run(&context),
         Command::Grant(c) => c.run(&context),
         Command::Audit(c) => c.run(&context),
-        Command::Completions(c) => {
-            c.run();
-            Ok(())
-        }
-        Command::Man => docs::man(),
+        Command::Completions(c) => c.run(),
+        Command::Man(c) => c.run(),
     }
 }
 

@@ -4,6 +4,8 @@ use clap::Args;
 
 use super::{Context, Done, Ended, runtime};
 use crate::config::Config;
+#[cfg(feature = "conformance-fixtures")]
+use crate::mcp::fixtures;
 use crate::mcp::toolsets::Choice;
 use crate::mcp::{HttpServer, serve_stdio, server::SHUTDOWN};
 
@@ -18,6 +20,10 @@ pub(super) struct Serve {
 pub(super) fn run(context: &Context, arguments: &Serve) -> Done {
     let app = context.app()?;
     Choice::parse(&app.config().toolsets).map_err(|e| Ended::usage(e.to_string()))?;
+    #[cfg(feature = "conformance-fixtures")]
+    if let Some(refusal) = fixtures::door::refusal(arguments.http.as_deref(), app.config()) {
+        return Err(Ended::usage(refusal));
+    }
     start_log(app.config())?;
     for warning in &app.config().warnings {
         tracing::warn!("inventory: {warning}");

@@ -26,6 +26,7 @@ pub(super) struct ConfigFile {
     grant: GrantFile,
     http: HttpFile,
     dashboard: DashboardFile,
+    admin: super::admin::AdminFile,
     hosts: Vec<HostFile>,
     inventory: InventoryFile,
 }
@@ -198,6 +199,7 @@ impl ConfigFile {
         let limits = self.limits.checked(&place)?;
         let grant = self.grant.checked(&place)?;
         let http = self.http.checked(&place, env)?;
+        let admin = self.admin.checked(resolve).map_err(|cause| ConfigError::new(place.name(), cause))?;
         let state_dir = match self.state_dir {
             Some(dir) => resolve(dir),
             None => default_state_dir(env)?,
@@ -225,12 +227,7 @@ impl ConfigFile {
         let (hosts, warnings) = sources::join(stated, &files, &template)?;
         let known_hosts = match self.known_hosts {
             Some(file) => vec![resolve(file)],
-            None => env
-                .path("HOME")
-                .map(|h| h.join(".ssh/known_hosts"))
-                .into_iter()
-                .chain(["/etc/ssh/ssh_known_hosts".into()])
-                .collect(),
+            None => Config::usual_known_hosts(env),
         };
         Ok(Config {
             inventory: Inventory::new(hosts, place.name())?.with_defaults(template),
@@ -248,6 +245,7 @@ impl ConfigFile {
             warnings,
             http,
             dashboard: super::Dashboard { listen: self.dashboard.listen, origin: self.dashboard.origin },
+            admin,
             path,
         })
     }

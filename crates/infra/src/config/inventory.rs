@@ -96,6 +96,11 @@ impl Inventory {
         self
     }
 
+    /// What `[defaults]` says, as a host without a name of its own.
+    pub fn defaults(&self) -> Option<&Host> {
+        self.template.as_deref()
+    }
+
     /// Whether there is no host at all.
     pub fn is_empty(&self) -> bool {
         self.hosts.is_empty()

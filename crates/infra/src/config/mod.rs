@@ -3,6 +3,7 @@
 //! A wrong key or value is one [`ConfigError`] that names the file, the line and the cause. Only what the inventories of other
 //! programs say, and this one cannot follow, is left out with a warning.
 
+mod admin;
 mod ansible_ini;
 mod ansible_json;
 mod ansible_yaml;
@@ -19,6 +20,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use admin::Admin;
+pub(crate) use admin::is_login;
 pub use inventory::{Host, HostName, Inventory};
 pub use selector::{Selector, SelectorError};
 pub(crate) use ssh_config::glob;
@@ -77,6 +80,8 @@ pub struct Config {
     pub http: Http,
     /// The dashboard.
     pub dashboard: Dashboard,
+    /// The administrator's own way to the hosts.
+    pub admin: Admin,
 }
 
 /// Bounds on what one call may cost.
@@ -163,6 +168,27 @@ impl Config {
         let mut config = parsed.into_config(path, env)?;
         config.apply_environment(env)?;
         Ok(config)
+    }
+
+    /// The file that [`Self::load`] would read; without one, where it would look last.
+    pub fn place(flag: Option<&Path>, env: &Environment) -> Result<PathBuf, ConfigError> {
+        if let Some(named) = flag.map(Path::to_path_buf).or_else(|| env.path(CONFIG_VARIABLE)) {
+            return Ok(named);
+        }
+        let mut places = Self::default_places(env);
+        let last = if places.len() > 1 { places.pop() } else { None };
+        places.into_iter().find(|p| p.is_file()).or(last).ok_or_else(|| {
+            ConfigError::new(
+                "environment",
+                "neither --config, $XDG_CONFIG_HOME nor $HOME says where the config is",
+            )
+        })
+    }
+
+    /// The `known_hosts` files of the person and of the system.
+    pub fn usual_known_hosts(env: &Environment) -> Vec<PathBuf> {
+        let own = env.path("HOME").map(|h| h.join(".ssh/known_hosts"));
+        own.into_iter().chain(["/etc/ssh/ssh_known_hosts".into()]).collect()
     }
 
     fn default_places(env: &Environment) -> Vec<PathBuf> {

@@ -68,14 +68,39 @@ fn name(facts: &TargetFacts, host: &Host) -> Check {
     )
 }
 
+/// Neighbouring versions work together, so an older one is no reason to panic, but it is behind.
 fn version(facts: &TargetFacts) -> Check {
-    let version = env!("CARGO_PKG_VERSION");
-    Check::same(
-        "version",
-        facts.version == version,
-        format!("programs of version {}", facts.version),
-        format!("this server is {version}: install the same with scripts/install-target.sh"),
-    )
+    let (theirs, ours) = (facts.version.as_str(), env!("CARGO_PKG_VERSION"));
+    let (behind, mend) = match (numbers(theirs), numbers(ours)) {
+        (Some(a), Some(b)) if a > b => (
+            format!("this server is of version {ours}, behind the target's {theirs}"),
+            format!("upgrade mcp-linux-infra on this machine to {theirs}, as docs/UPGRADE.md says"),
+        ),
+        (Some(_), Some(_)) => (
+            format!("its programs are of version {theirs}, behind this server's {ours}"),
+            format!(
+                "build those of {ours} (scripts/build-target.sh), copy target/dist to the host, and run there as root: \
+                 scripts/install-target.sh --programs DIR …"
+            ),
+        ),
+        _ => (
+            format!("its programs say that they are of version {theirs:?}; this server is {ours}"),
+            format!(
+                "install those of {ours} on the host: scripts/build-target.sh, then scripts/install-target.sh"
+            ),
+        ),
+    };
+    if theirs == ours {
+        return Check::well("version", format!("programs of version {ours}, as this server"));
+    }
+    Check::ill("version", behind, mend)
+}
+
+/// `1.2.3` as numbers; what follows a `-` or `+` does not count.
+fn numbers(version: &str) -> Option<[u64; 3]> {
+    let mut parts = version.split(['-', '+']).next()?.splitn(3, '.');
+    let mut next = || parts.next()?.parse().ok();
+    Some([next()?, next()?, next()?])
 }
 
 fn short(digest: &str) -> String {

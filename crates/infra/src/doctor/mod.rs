@@ -7,6 +7,7 @@ mod server;
 use serde::Serialize;
 
 pub use facts::{Here, judge};
+pub(crate) use probe::{FOR_A_SHELL, refused_by};
 pub use server::server;
 
 use crate::app::App;
@@ -30,11 +31,11 @@ pub struct Check {
 }
 
 impl Check {
-    fn well(check: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn well(check: &'static str, detail: impl Into<String>) -> Self {
         Self { check, ok: true, detail: detail.into(), mend: None }
     }
 
-    fn ill(check: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(crate) fn ill(check: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
         Self { check, ok: false, detail: detail.into(), mend: Some(mend.into()) }
     }
 

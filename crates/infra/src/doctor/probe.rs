@@ -12,7 +12,7 @@ use crate::store::Audit;
 use super::{Check, mend};
 
 /// What a shell would run and a forced command refuses.
-const FOR_A_SHELL: &str = "true; true";
+pub(crate) const FOR_A_SHELL: &str = "true; true";
 const INSTALL: &str = "install the target again: scripts/install-target.sh lays the login shells, the Match blocks of sshd and the keys";
 
 async fn ask(app: &App, host: &Host, account: Account, line: &str) -> Result<ExecOutput, RecoveryError> {
@@ -24,7 +24,7 @@ async fn ask(app: &App, host: &Host, account: Account, line: &str) -> Result<Exe
 }
 
 /// Whether a line for a shell was refused, and by whom it must have been.
-fn refused_by(program: &str, output: &ExecOutput) -> bool {
+pub(crate) fn refused_by(program: &str, output: &ExecOutput) -> bool {
     let said = String::from_utf8_lossy(&output.stderr);
     output.exit == Some(126) && said.trim_start().starts_with(&format!("{program}: blocked"))
 }
@@ -73,7 +73,7 @@ pub(super) async fn runner(app: &App, host: &Host) -> Vec<Check> {
 pub(super) fn verifier(answer: &Value, exit: Option<i32>, said: &str) -> Vec<Check> {
     let message = answer["message"].as_str().unwrap_or(said);
     let rule = "scripts/install-target.sh lays /etc/sudoers.d/mcp-linux-infra with: pra-runner ALL=(root) NOPASSWD: \
-                /usr/local/sbin/pra-run \"\"; then: sudo -l -U pra-runner";
+                /usr/local/sbin/pra-run \"\" (from a package: /usr/sbin/pra-run); then: sudo -l -U pra-runner";
     if answer["outcome"] != "refused" {
         return vec![Check::ill(
             "sudoers",

@@ -3,10 +3,11 @@
 use crate::app::App;
 
 use super::Check;
+use crate::store::{Store, StoreError};
 
 /// The checks of the server itself.
 pub fn server(app: &App) -> Vec<Check> {
-    vec![config(app), plugins(app), examples(app), approvers(app), audit(app)]
+    vec![config(app), plugins(app), examples(app), approvers(app), database(app), audit(app)]
 }
 
 fn config(app: &App) -> Check {
@@ -63,11 +64,29 @@ fn approvers(app: &App) -> Check {
     }
 }
 
+fn database(app: &App) -> Check {
+    match app.store() {
+        Ok(store) => Check::well(
+            "database",
+            format!("{} of version {}, which this program writes", store.path().display(), Store::version()),
+        ),
+        Err(e) => Check::ill("database", e.to_string(), mend_of_store(&e)),
+    }
+}
+
+fn mend_of_store(e: &StoreError) -> &'static str {
+    match e {
+        StoreError::Newer { .. } => {
+            "install the newer mcp-linux-infra here; or stop the server and put back state-v…db, the backup: docs/UPGRADE.md"
+        }
+        _ => "make state_dir a folder that this account may write",
+    }
+}
+
 fn audit(app: &App) -> Check {
-    let report =
-        app.store().map_err(|e| e.to_string()).and_then(|s| s.audit_verify().map_err(|e| e.to_string()));
-    match report {
-        Err(cause) => Check::ill("audit", cause, "make state_dir a folder that this account may write"),
+    // Where there is no database, its own check says why.
+    match app.store().and_then(|s| s.audit_verify()) {
+        Err(e) => Check::ill("audit", e.to_string(), mend_of_store(&e)),
         Ok(report) if report.ok => Check::well("audit", format!("{} record(s), unbroken", report.records)),
         Ok(report) => Check::ill(
             "audit",

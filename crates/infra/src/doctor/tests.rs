@@ -87,6 +87,42 @@ fn what_a_host_says_is_held_against_this_server() {
 }
 
 #[test]
+fn the_side_that_is_behind_is_named_with_both_versions_and_what_mends_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = app(&dir, "[[hosts]]\nname = \"web01\"\n");
+    let host = app.host("web01").unwrap();
+    let here = Here::of(&app);
+    let ours = env!("CARGO_PKG_VERSION");
+    for (theirs, detail, mend) in [
+        ("0.0.9", "its programs are of version 0.0.9, behind this server's", "install-target.sh"),
+        ("0.0.10-rc1", "behind this server's", "build-target.sh"),
+        ("99.0.0", "behind the target's 99.0.0", "upgrade mcp-linux-infra on this machine to 99.0.0"),
+        ("\u{1b}[2J", "say that they are of version", "install-target.sh"),
+    ] {
+        let facts = TargetFacts { version: theirs.to_owned(), ..facts() };
+        let checks = judge(&facts, host, &here, 1000);
+        let check = checks.iter().find(|c| c.check == "version").unwrap();
+        assert!(!check.ok && check.detail.contains(detail) && check.detail.contains(ours), "{check:?}");
+        assert!(check.mend.as_ref().unwrap().contains(mend), "{check:?}");
+    }
+}
+
+#[test]
+fn a_database_of_a_newer_program_is_named_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = app(&dir, "[[hosts]]\nname = \"web01\"\n");
+    let path = old.store().unwrap().path().to_owned();
+    drop(old);
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let app = app(&dir, "[[hosts]]\nname = \"web01\"\n");
+    let checks = server(&app);
+    assert_eq!(ill(&checks), ["approvers", "database", "audit"]);
+    let database = checks.iter().find(|c| c.check == "database").unwrap();
+    assert!(database.detail.contains("of version 99") && database.detail.contains("up to 2"), "{database:?}");
+    assert!(database.mend.as_ref().unwrap().contains("install the newer"), "{database:?}");
+}
+
+#[test]
 fn the_answer_to_an_empty_grant_names_what_is_broken() {
     let refused = |code: &str| json!({ "outcome": "refused", "code": code, "message": "why" });
     let of = |answer, said| {

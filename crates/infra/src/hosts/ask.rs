@@ -97,7 +97,16 @@ impl<'a> Asker<'a> {
 
     /// An answer that is one JSON value. An answer that is cut off cannot be read.
     pub(super) async fn json<T: DeserializeOwned>(&self, argv: &[&str]) -> Result<T, Failure> {
-        let output = self.judged(argv, &[]).await?;
+        self.json_or(argv, &[]).await
+    }
+
+    /// As `json`; `fine` lists the exit statuses beside 0 with which the program still answers.
+    pub(super) async fn json_or<T: DeserializeOwned>(
+        &self,
+        argv: &[&str],
+        fine: &[i32],
+    ) -> Result<T, Failure> {
+        let output = self.judged(argv, fine).await?;
         // A program that has nothing to list may say nothing at all.
         let bytes = if output.stdout.trim_ascii().is_empty() { b"[]".as_slice() } else { &output.stdout };
         let value: Value = serde_json::from_slice(bytes).map_err(|e| unreadable(argv, &output, &e))?;

@@ -50,10 +50,10 @@ pub use log_search::{LogMatch, Matches, SearchQuery, search_logs};
 pub use logs::{DEFAULT_LOG_LINES, LogLine, LogQuery, Logs, MAX_LOG_LINES, fetch_logs, get_journal_logs};
 pub use memory::{MemoryInfo, get_memory_info};
 pub use network::{
-    Connection, ConnectionCounts, ConnectionQuery, Connections, Count, DnsConfig, HostsEntry, Interface,
-    Listener, Listeners, Outcome, Probe, ProbeKind, Protocol, ResolverLink, Route, SocketState, Target,
-    get_active_connections, get_dns_config, get_listening_ports, get_network_interfaces, get_routing_table,
-    test_connectivity,
+    Attempt, Connection, ConnectionCounts, ConnectionQuery, Connections, Count, DnsConfig, HostsEntry,
+    Interface, Listener, Listeners, Outcome, Probe, ProbeKind, Protocol, ResolverLink, Route, SocketState,
+    Target, get_active_connections, get_dns_config, get_listening_ports, get_network_interfaces,
+    get_routing_table, test_connectivity,
 };
 pub use operand::{ContainerName, FilePath, Priority, Since, Unit};
 pub use packages::{Package, PackageFacts, PackageShow, Packages, Restart, list_packages};

@@ -202,7 +202,8 @@ fn redhat(list: &str, truncated: bool) -> Packages {
         security_updates: None,
         restart: Restart::default(),
         notes: vec![
-            "pending updates are not known: dnf fetches and writes what it needs for them, so the policy has no form for it"
+            "pending updates are not known: before dnf answers, with -C too, it makes a folder of the asking account's in /var/tmp \
+             (\"Could not set cachedir\"), and a reader writes nothing; ask root for dnf -C check-update"
                 .to_owned(),
         ],
     };

@@ -4,7 +4,10 @@
 //! the very same code; only [`server`] and [`http`] know the protocol library. No tool approves anything.
 
 pub mod complete;
+#[cfg(feature = "conformance-fixtures")]
+pub(crate) mod fixtures;
 pub mod http;
+pub mod icons;
 mod limits;
 pub mod progress;
 pub mod prompts;

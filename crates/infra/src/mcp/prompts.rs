@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::hosts::{Unit, hygiene};
 
+use super::icons::Icon;
 use super::toolbox::{Call, ToolError};
 
 /// Characters of a free text.
@@ -21,6 +22,8 @@ pub struct Prompt {
     pub title: String,
     /// What it is for.
     pub description: String,
+    /// Its picture.
+    pub icon: Icon,
     text: String,
     /// What it takes.
     #[serde(rename = "argument")]

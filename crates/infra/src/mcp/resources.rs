@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::hosts::hygiene;
 
+use super::icons::{Icon, MEDIA_TYPE};
 use super::toolbox::{Call, Toolbox};
-use super::tools;
+use super::{tools, toolsets};
 
 /// Records of the audit chain in one answer.
 const RECORDS: usize = 50;
@@ -23,6 +24,8 @@ pub struct Known {
     pub title: &'static str,
     /// What it holds.
     pub description: &'static str,
+    /// Its picture.
+    pub icon: Icon,
 }
 
 /// The addresses without a name in them.
@@ -32,18 +35,21 @@ pub const FIXED: [Known; 3] = [
         name: "hosts",
         title: "Hosts",
         description: "The inventory: names, addresses, tags, tenants.",
+        icon: Icon::Fleet,
     },
     Known {
         uri: "infra://policy",
         name: "policy",
         title: "Policy",
         description: "The plugins of the command policy and its digest.",
+        icon: Icon::Policy,
     },
     Known {
         uri: "infra://audit/recent",
         name: "audit-recent",
         title: "Newest audit records",
         description: "The last 50 records of the audit chain, secrets redacted.",
+        icon: Icon::Audit,
     },
 ];
 
@@ -54,24 +60,28 @@ pub const TEMPLATES: [Known; 4] = [
         name: "host",
         title: "Host",
         description: "One host of the inventory and its open proposals.",
+        icon: Icon::Host,
     },
     Known {
         uri: "infra://policy/{plugin}",
         name: "plugin",
         title: "Plugin",
         description: "Every form of one family of commands.",
+        icon: Icon::Commands,
     },
     Known {
         uri: "infra://proposals/{id}",
         name: "proposal",
         title: "Proposal",
         description: "One proposal: what it does, who asked, its state and signatures.",
+        icon: Icon::Proposal,
     },
     Known {
         uri: "infra://tools/{tool}",
         name: "tool",
         title: "Tool",
         description: "A tool's whole schemas, which tools/list gives in outline.",
+        icon: Icon::Tool,
     },
 ];
 
@@ -101,7 +111,11 @@ pub async fn read(call: Call, tools: &Toolbox, uri: &str) -> Result<Value, NotRe
             found.map(|p| hygiene::clean_json(tools::proposal(&p))).map_err(|_| NotRead::Unknown)
         }
         Some(("tools", name)) => tools.iter().find(|t| t.name == name).map_or(Err(NotRead::Unknown), |t| {
-            Ok(json!({ "name": t.name, "title": t.title, "description": t.description,
+            let groups: Vec<_> = toolsets::groups_of(t.name).collect();
+            let icon = groups.first().map_or(Icon::Tool, |set| set.icon);
+            let names: Vec<_> = groups.iter().map(|set| set.name).collect();
+            Ok(json!({ "name": t.name, "title": t.title, "description": t.description, "toolsets": names,
+                       "icons": [{ "src": icon.uri(), "mimeType": MEDIA_TYPE, "sizes": ["any"] }],
                        "inputSchema": *t.input, "outputSchema": *t.output }))
         }),
         _ => Err(NotRead::Unknown),
@@ -180,6 +194,25 @@ mod tests {
         }
         for uri in ["infra://hosts/web01", "infra://policy/network", "infra://tools/list_hosts"] {
             assert!(read(call.clone(), &tools, uri).await.unwrap().is_object(), "{uri}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_tool_shows_its_groups_and_the_picture_of_what_it_is_about() {
+        let (_dir, call) = call();
+        let tools = Toolbox::new();
+        for (name, groups, icon) in [
+            ("fetch_logs", json!(["logs", "core"]), Icon::Logs),
+            ("propose_pra_action", json!(["recovery", "core"]), Icon::Recovery),
+            ("get_dns_config", json!(["network"]), Icon::Network),
+        ] {
+            let read = read(call.clone(), &tools, &format!("infra://tools/{name}")).await.unwrap();
+            assert_eq!(read["toolsets"], groups, "{name}");
+            assert_eq!(read["icons"][0]["src"], icon.uri(), "{name}");
+        }
+        for tool in tools.iter() {
+            let group = toolsets::groups_of(tool.name).next().unwrap();
+            assert_ne!(group.name, toolsets::CORE, "{}: of what is it?", tool.name);
         }
     }
 

@@ -80,7 +80,7 @@ impl McpServer {
     }
 
     /// A place for what is not a tool call and costs as much.
-    async fn place(
+    pub(super) async fn place(
         &self,
         context: &RequestContext<RoleServer>,
         host: Option<&str>,
@@ -250,7 +250,7 @@ impl ServerHandler for McpServer {
 const WAITING_STEPS: usize = 32;
 
 /// The handle for a tool, and the teller of what it reports; both idle when the client did not ask.
-fn progress_of(context: &RequestContext<RoleServer>) -> (Progress, Teller) {
+pub(super) fn progress_of(context: &RequestContext<RoleServer>) -> (Progress, Teller) {
     let (sender, steps) = mpsc::channel(WAITING_STEPS);
     let teller = Teller { peer: context.peer.clone(), token: context.meta.get_progress_token(), steps };
     if teller.token.is_none() {
@@ -261,7 +261,7 @@ fn progress_of(context: &RequestContext<RoleServer>) -> (Progress, Teller) {
 }
 
 /// Tells a client how far its call is.
-struct Teller {
+pub(super) struct Teller {
     peer: Peer<RoleServer>,
     token: Option<ProgressToken>,
     steps: mpsc::Receiver<Step>,
@@ -269,7 +269,7 @@ struct Teller {
 
 impl Teller {
     /// Does the work; every step that it reports is told before its answer.
-    async fn during<T>(mut self, work: impl Future<Output = T>) -> T {
+    pub(super) async fn during<T>(mut self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         loop {
             tokio::select! {

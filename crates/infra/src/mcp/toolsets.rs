@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::config::ConfigError;
 
+use super::icons::Icon;
 use super::toolbox::{Tool, Toolbox};
 
 /// A group of tools.
@@ -14,6 +15,8 @@ use super::toolbox::{Tool, Toolbox};
 pub struct Toolset {
     /// Its name in `toolsets`.
     pub name: &'static str,
+    /// Its picture.
+    pub icon: Icon,
     /// Names of its tools.
     pub tools: &'static [&'static str],
 }
@@ -27,6 +30,7 @@ pub const ALL: &str = "all";
 pub const TOOLSETS: [Toolset; 10] = [
     Toolset {
         name: CORE,
+        icon: Icon::Tool,
         tools: &[
             "diagnose_fleet",
             "diagnose_system",
@@ -45,9 +49,10 @@ pub const TOOLSETS: [Toolset; 10] = [
             "verify_service",
         ],
     },
-    Toolset { name: "fleet", tools: &["diagnose_fleet", "diagnose_system", "list_hosts"] },
+    Toolset { name: "fleet", icon: Icon::Fleet, tools: &["diagnose_fleet", "diagnose_system", "list_hosts"] },
     Toolset {
         name: "system",
+        icon: Icon::System,
         tools: &[
             "get_block_devices",
             "get_cpu_info",
@@ -61,10 +66,12 @@ pub const TOOLSETS: [Toolset; 10] = [
     },
     Toolset {
         name: "services",
+        icon: Icon::Services,
         tools: &["check_service_health", "get_service_status", "list_services", "verify_service"],
     },
     Toolset {
         name: "network",
+        icon: Icon::Network,
         tools: &[
             "get_active_connections",
             "get_dns_config",
@@ -77,6 +84,7 @@ pub const TOOLSETS: [Toolset; 10] = [
     },
     Toolset {
         name: "logs",
+        icon: Icon::Logs,
         tools: &[
             "analyze_errors",
             "fetch_logs",
@@ -86,9 +94,14 @@ pub const TOOLSETS: [Toolset; 10] = [
             "search_logs",
         ],
     },
-    Toolset { name: "containers", tools: &["get_container_logs", "get_more", "list_containers"] },
+    Toolset {
+        name: "containers",
+        icon: Icon::Containers,
+        tools: &["get_container_logs", "get_more", "list_containers"],
+    },
     Toolset {
         name: "commands",
+        icon: Icon::Commands,
         tools: &[
             "analyze_command",
             "execute_ssh_command",
@@ -98,9 +111,14 @@ pub const TOOLSETS: [Toolset; 10] = [
             "show_command_whitelist",
         ],
     },
-    Toolset { name: "learning", tools: &["get_learning_stats", "get_learning_suggestions"] },
+    Toolset {
+        name: "learning",
+        icon: Icon::Learning,
+        tools: &["get_learning_stats", "get_learning_suggestions"],
+    },
     Toolset {
         name: "recovery",
+        icon: Icon::Recovery,
         tools: &[
             "execute_pra_action",
             "list_pending_actions",
@@ -111,6 +129,14 @@ pub const TOOLSETS: [Toolset; 10] = [
         ],
     },
 ];
+
+/// The groups that a tool is in; the first is what it is about.
+pub fn groups_of(tool: &str) -> impl Iterator<Item = &'static Toolset> {
+    // What a tool is about says any other group better than `core`, the one by which everything begins.
+    let core = TOOLSETS.iter().filter(|set| set.name == CORE);
+    let others = TOOLSETS.iter().filter(|set| set.name != CORE);
+    others.chain(core).filter(move |set| set.tools.contains(&tool))
+}
 
 /// The choice of one server.
 #[derive(Debug, Clone)]

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use rmcp::model::{
     CacheScope, CallToolResult, CompleteResult, CompletionInfo, ContentBlock, ErrorData, GetPromptResult,
-    Icon, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+    Icon as WireIcon, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
     Prompt as WirePrompt, PromptArgument, PromptMessage, ReadResourceResult, Resource, ResourceContents,
     ResourceTemplate, Role, Tool as WireTool, ToolAnnotations,
 };
 use serde_json::{Value, json};
 
+use super::icons::MEDIA_TYPE;
 use super::prompts::{Prompt, Prompts};
 use super::resources::{FIXED, Known, NotRead, TEMPLATES};
 use super::toolbox::{Answer, Tool};
@@ -26,11 +27,15 @@ const ICON: &str = "data:image/svg+xml,\
     eight='5'%20rx='1'/%3E%3C/svg%3E";
 
 /// The program's icon.
-pub(super) fn icons() -> Vec<Icon> {
-    vec![Icon::new(ICON).with_mime_type("image/svg+xml").with_sizes(vec!["any".to_owned()])]
+pub(super) fn icons() -> Vec<WireIcon> {
+    vec![icon(ICON)]
 }
 
-/// A tool as `tools/list` shows it. Hints that say what a client assumes anyway are left out.
+fn icon(uri: impl Into<String>) -> WireIcon {
+    WireIcon::new(uri).with_mime_type(MEDIA_TYPE).with_sizes(vec!["any".to_owned()])
+}
+
+/// A tool as `tools/list` shows it. Its picture is in `infra://tools/NAME`: here it would cost a model as much as a tool. Hints that say what a client assumes anyway are left out.
 pub(super) fn tool(tool: &Tool) -> WireTool {
     let mut hints = ToolAnnotations::new();
     hints.read_only_hint = Some(tool.hints.read_only);
@@ -63,6 +68,7 @@ pub(super) fn resources() -> ListResourcesResult {
             .with_title(known.title)
             .with_description(known.description)
             .with_mime_type(JSON)
+            .with_icons(vec![icon(known.icon.uri())])
     };
     ListResourcesResult::with_all_items(FIXED.iter().map(row).collect())
         .with_ttl_ms(LIST_TTL_MS)
@@ -75,6 +81,7 @@ pub(super) fn templates() -> ListResourceTemplatesResult {
             .with_title(known.title)
             .with_description(known.description)
             .with_mime_type(JSON)
+            .with_icons(vec![icon(known.icon.uri())])
     };
     ListResourceTemplatesResult::with_all_items(TEMPLATES.iter().map(row).collect())
         .with_ttl_ms(LIST_TTL_MS)
@@ -103,7 +110,9 @@ pub(super) fn prompts(prompts: &Prompts) -> ListPromptsResult {
             .iter()
             .map(|a| PromptArgument::new(&a.name).with_description(&a.description).with_required(a.required))
             .collect();
-        WirePrompt::new(&prompt.name, Some(&prompt.description), Some(arguments)).with_title(&prompt.title)
+        WirePrompt::new(&prompt.name, Some(&prompt.description), Some(arguments))
+            .with_title(&prompt.title)
+            .with_icons(vec![icon(prompt.icon.uri())])
     };
     ListPromptsResult::with_all_items(prompts.iter().map(row).collect())
         .with_ttl_ms(LIST_TTL_MS)
@@ -142,6 +151,20 @@ mod tests {
     fn the_icon_is_a_uri() {
         let src = icons().remove(0).src;
         assert!(src.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"{}|\\^`".contains(&b)), "{src}");
+    }
+
+    #[test]
+    fn people_see_pictures_of_prompts_and_resources_and_models_pay_for_none_of_tools() {
+        let lists = [
+            serde_json::to_value(prompts(&Prompts::new().unwrap())).unwrap()["prompts"].take(),
+            serde_json::to_value(resources()).unwrap()["resources"].take(),
+            serde_json::to_value(templates()).unwrap()["resourceTemplates"].take(),
+        ];
+        for row in lists.iter().flat_map(|list| list.as_array().unwrap()) {
+            let src = row["icons"][0]["src"].as_str().unwrap();
+            assert!(src.starts_with("data:image/svg+xml,"), "{row}");
+        }
+        assert!(super::super::Toolbox::new().iter().all(|t| tool(t).icons.is_none()));
     }
 
     #[test]

@@ -66,6 +66,14 @@ impl Signer {
         }
     }
 
+    /// The public key of an agent's key, as `ssh-ed25519 AAAA…`.
+    pub fn agent_line(&self) -> Option<String> {
+        match self {
+            Self::Agent(key, _) => Some(crate::ssh::public_line(key).0),
+            Self::File(..) | Self::Keygen(_) => None,
+        }
+    }
+
     /// How the key is called, for people.
     pub fn name(&self) -> &str {
         match self {

@@ -13,6 +13,18 @@ use crate::config::{Host, glob};
 
 use super::public_line;
 
+/// What is known of a key that a host shows.
+pub(super) enum Opinion {
+    /// It is the host's.
+    Same,
+    /// Nobody knows any key of this host.
+    Unknown,
+    /// The host's key is another one; why, and what to do.
+    Other(String),
+    /// It must not be used.
+    Revoked(String),
+}
+
 /// The keys that a host may show.
 #[derive(Debug, Clone)]
 pub struct HostKeys {
@@ -70,6 +82,19 @@ impl HostKeys {
         Ok(())
     }
 
+    /// The same trust as lines of a `known_hosts` file, under another name; without a trusted key the error says what to do.
+    pub fn known_hosts(&self, name: &str) -> Result<String, String> {
+        if self.trusted.is_empty() {
+            return Err(format!(
+                "the host key is unknown: set host_key for {} in the config, or add a line for {} to known_hosts",
+                self.name, self.lookup
+            ));
+        }
+        let line = |mark: &str, key: &PublicKey| format!("{mark}{name} {}\n", public_line(key).0);
+        let trusted = self.trusted.iter().map(|k| line("", k));
+        Ok(trusted.chain(self.revoked.iter().map(|k| line("@revoked ", k))).collect())
+    }
+
     /// The algorithms to ask for, so that the host shows a key that we know.
     pub fn algorithms(&self) -> Vec<Algorithm> {
         let mut algorithms: Vec<Algorithm> = Vec::new();
@@ -83,24 +108,36 @@ impl HostKeys {
 
     /// Says whether `shown` is right; the error names the key, the place and the next step.
     pub fn check(&self, shown: &PublicKey) -> Result<(), String> {
+        match self.opinion(shown) {
+            Opinion::Same => Ok(()),
+            Opinion::Revoked(cause) | Opinion::Other(cause) => Err(cause),
+            Opinion::Unknown => {
+                let (line, fingerprint) = public_line(shown);
+                Err(format!(
+                    "the host key is unknown ({fingerprint}); compare it with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the \
+                     host, then set host_key = \"{line}\" for {} in the config, or add '{} {line}' to known_hosts",
+                    self.name, self.lookup
+                ))
+            }
+        }
+    }
+
+    /// What is known of `shown`.
+    pub(super) fn opinion(&self, shown: &PublicKey) -> Opinion {
         let same = |k: &PublicKey| k.key_data() == shown.key_data();
-        let (line, fingerprint) = public_line(shown);
+        let (_, fingerprint) = public_line(shown);
         if self.revoked.iter().any(same) {
-            return Err(format!(
+            return Opinion::Revoked(format!(
                 "the host key {fingerprint} is marked @revoked: do not connect; find out who answers there"
             ));
         }
         if self.trusted.iter().any(same) {
-            return Ok(());
+            return Opinion::Same;
         }
         if self.trusted.is_empty() {
-            return Err(format!(
-                "the host key is unknown ({fingerprint}); compare it with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the \
-                 host, then set host_key = \"{line}\" for {} in the config, or add '{} {line}' to known_hosts",
-                self.name, self.lookup
-            ));
+            return Opinion::Unknown;
         }
-        Err(format!(
+        Opinion::Other(format!(
             "the host key CHANGED: it shows {fingerprint}, which is not what {} has; somebody may be in the middle. If the host was \
              really made anew, compare the fingerprint on its console and replace the old key there",
             self.source
@@ -160,6 +197,7 @@ mod tests {
         let shown = key();
         let error = HostKeys::of(&host(""), &[]).unwrap().check(&shown).unwrap_err();
         assert!(error.contains("unknown") && error.contains(&public_line(&shown).0), "{error}");
+        assert!(HostKeys::of(&host(""), &[]).unwrap().known_hosts("web01").unwrap_err().contains("unknown"));
     }
 
     #[test]
@@ -177,6 +215,8 @@ mod tests {
         let host = host(&format!("host_key = \"{line}\"\n"));
         assert!(HostKeys::of(&host, &files).unwrap().check(&shown).unwrap_err().contains("revoked"));
         assert!(HostKeys::of(&host, &[]).unwrap().check(&shown).is_ok());
+        let told = HostKeys::of(&host, &files).unwrap().known_hosts("web01").unwrap();
+        assert_eq!(told, format!("web01 {line}\n@revoked web01 {line}\n"));
     }
 
     #[test]

@@ -8,15 +8,18 @@ mod exec;
 mod hostkey;
 mod identity;
 mod pool;
+mod scan;
 mod session;
 
 use std::time::Duration;
 
 pub use exec::ExecOutput;
 pub use hostkey::HostKeys;
-pub use identity::{load_private_key, public_line};
+pub use identity::{NewKey, beside, key_lines, load_private_key, make_private_key, public_line, read_public};
+pub(crate) use identity::{sync_folder, write_private};
 pub use policy::Account;
 pub use pool::Pool;
+pub use scan::{ShownKey, shown_key};
 
 use crate::config::HostName;
 

@@ -6,20 +6,20 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use russh::Preferred;
 use russh::client::{self, Handle};
-use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, Host, HostName, Limits};
 use crate::store::Receipt;
 
 use super::session::{self, Failure, NoSession, Session};
-use super::{Account, ExecOutput, HostKeys, SshError, exec, load_private_key};
+use super::{Account, ExecOutput, HostKeys, SshError, beside, exec, load_private_key};
 
 /// All connections of this process.
 #[derive(Debug)]
@@ -239,19 +239,58 @@ impl Pool {
         }
     }
 
+    /// Logs in with the key that the config names. Two things happen while a key is rotated (`keys rotate`): a host that was not reached
+    /// then still knows the key before alone, which lies beside as `.old`; and the file may change between reading it and logging in.
     async fn connect(&self, host: &Host, account: Account) -> Result<Handle<Client>, SshError> {
-        let (user, path, variable) = match account {
-            Account::Reader => (&host.reader_user, &host.reader_key, "LINUX_MCP_SSH_KEY_PATH"),
-            Account::Runner => (&host.runner_user, &host.runner_key, "LINUX_MCP_PRA_KEY_PATH"),
+        let (user, path) = login_of(host, account)?;
+        let keys = keys_at(host, path)?;
+        match self.log_in(host, user, path, &keys).await {
+            Err(refused @ SshError::Login { .. }) => {
+                let now = keys_at(host, path)?;
+                if now.first().map(public_half) == keys.first().map(public_half) {
+                    return Err(refused);
+                }
+                self.log_in(host, user, path, &now).await
+            }
+            other => other,
+        }
+    }
+
+    /// Runs one line over a connection of its own, with the key in this file and no other. `Err(SshError::Login)` is a key that the host
+    /// does not take.
+    pub async fn exec_with(
+        &self,
+        host: &Host,
+        account: Account,
+        key: &Path,
+        line: &str,
+        _receipt: &Receipt,
+    ) -> Result<ExecOutput, SshError> {
+        let (user, _) = login_of(host, account)?;
+        let keys =
+            [load_private_key(key).map_err(|cause| SshError::Login { host: host.name.clone(), cause })?];
+        let connected = tokio::time::timeout(self.limits.connect, self.log_in(host, user, key, &keys)).await;
+        let handle = connected.map_err(|_| {
+            unreachable(host, format!("no answer within {} s", self.limits.connect.as_secs()))
+        })??;
+        let work = async {
+            let channel = handle.channel_open_session().await.map_err(|e| lost(host, &e))?;
+            exec::run(channel, line, Some(b""), self.limits.output_bytes).await.map_err(|e| lost(host, &e))
         };
-        let login = |cause: String| SshError::Login { host: host.name.clone(), cause };
-        let path = path.as_ref().ok_or_else(|| {
-            login(format!(
-                "no key for {user}: set [defaults] {}_key in the config or ${variable}",
-                word(account)
-            ))
-        })?;
-        let key = load_private_key(path).map_err(login)?;
+        let limit = self.limits.command;
+        tokio::time::timeout(limit, work)
+            .await
+            .map_err(|_| SshError::TimedOut { host: host.name.clone(), limit })?
+    }
+
+    /// Connects, and offers these keys one after the other.
+    async fn log_in(
+        &self,
+        host: &Host,
+        user: &str,
+        path: &Path,
+        offered: &[PrivateKey],
+    ) -> Result<Handle<Client>, SshError> {
         let keys = HostKeys::of(host, &self.known_hosts)
             .map_err(|cause| SshError::HostKey { host: host.name.clone(), cause })?;
         let verdict = Arc::new(OnceLock::new());
@@ -262,23 +301,54 @@ impl Pool {
             Some(cause) => SshError::HostKey { host: host.name.clone(), cause: String::clone(cause) },
             None => unreachable(host, plain(&e)),
         })?;
-        let fingerprint = key.fingerprint(HashAlg::Sha256);
-        let auth = handle
-            .authenticate_publickey(user.clone(), PrivateKeyWithHashAlg::new(Arc::new(key), None))
-            .await
-            .map_err(|e| unreachable(host, plain(&e)))?;
-        if auth.success() {
-            Ok(handle)
-        } else {
-            Err(login(format!(
+        for key in offered {
+            let auth = handle
+                .authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::new(key.clone()), None))
+                .await
+                .map_err(|e| unreachable(host, plain(&e)))?;
+            if auth.success() {
+                return Ok(handle);
+            }
+        }
+        let fingerprint =
+            offered.first().map(|k| k.fingerprint(HashAlg::Sha256).to_string()).unwrap_or_default();
+        Err(SshError::Login {
+            host: host.name.clone(),
+            cause: format!(
                 "{user} was refused with the key {fingerprint} ({}): deploy its public half to the host",
                 path.display()
-            )))
-        }
+            ),
+        })
     }
 }
 
-fn client_config(keys: &HostKeys, connect: Duration) -> client::Config {
+/// The login of an account, and the file of its key.
+fn login_of(host: &Host, account: Account) -> Result<(&str, &Path), SshError> {
+    let (user, path, variable) = match account {
+        Account::Reader => (&host.reader_user, &host.reader_key, "LINUX_MCP_SSH_KEY_PATH"),
+        Account::Runner => (&host.runner_user, &host.runner_key, "LINUX_MCP_PRA_KEY_PATH"),
+    };
+    let path = path.as_deref().ok_or_else(|| SshError::Login {
+        host: host.name.clone(),
+        cause: format!(
+            "no key for {user}: set [defaults] {}_key in the config or ${variable}",
+            word(account)
+        ),
+    })?;
+    Ok((user, path))
+}
+
+/// The key, and behind it the one before while a rotation is not done.
+fn keys_at(host: &Host, path: &Path) -> Result<Vec<PrivateKey>, SshError> {
+    let key = load_private_key(path).map_err(|cause| SshError::Login { host: host.name.clone(), cause })?;
+    Ok(std::iter::once(key).chain(load_private_key(&beside(path, "old"))).collect())
+}
+
+fn public_half(key: &PrivateKey) -> String {
+    key.fingerprint(HashAlg::Sha256).to_string()
+}
+
+pub(super) fn client_config(keys: &HostKeys, connect: Duration) -> client::Config {
     let known = keys.algorithms();
     let mut preferred = Preferred::DEFAULT;
     if !known.is_empty() {
@@ -313,7 +383,7 @@ fn unreachable(host: &Host, cause: String) -> SshError {
     }
 }
 
-fn plain(e: &russh::Error) -> String {
+pub(super) fn plain(e: &russh::Error) -> String {
     match e {
         russh::Error::IO(io) => io.to_string(),
         russh::Error::NoCommonAlgo { kind, .. } => {

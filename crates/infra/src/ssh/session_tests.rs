@@ -302,11 +302,35 @@ async fn a_target_that_does_not_end_what_was_cancelled_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_target_of_the_next_version_is_spoken_to_in_this_one() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    // 1 to 2, and two bytes that this version does not know.
+    far.write_all(b"\0\0\0\x0a\x01\0\0\0\0mcps\0\x01\0\x02zz").await.unwrap();
+    let session = Session::over(near, PATIENCE).await.unwrap();
+    let target = async {
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"uptime") {
+            far.read_buf(&mut seen).await.unwrap();
+        }
+        let mut bytes = Vec::new();
+        Frame::Stdout { id: 1, bytes: b"up\n".to_vec() }.encode(&mut bytes).unwrap();
+        Frame::End { id: 1, ending: Ending::Exit(0) }.encode(&mut bytes).unwrap();
+        far.write_all(&bytes).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(session.call("uptime", BYTES), target);
+    let output = answer.unwrap();
+    assert_eq!((output.stdout.as_slice(), output.exit), (&b"up\n"[..], Some(0)));
+}
+
+#[tokio::test]
 async fn what_says_no_hello_is_no_session() {
     for (said, cause) in [
         (&b"mcp-wrapper: blocked: no plugin has the command\n"[..], "hello"),
         (b"", "closed"),
-        (b"\0\0\0\x08\x01\0\0\0\0mcps\0\x07\0\x09", "7 to 9"),
+        (
+            b"\0\0\0\x08\x01\0\0\0\0mcps\0\x07\0\x09",
+            "this side speaks 1 to 1, the other 7 to 9; update the older one",
+        ),
     ] {
         let (near, mut far) = UnixStream::pair().unwrap();
         far.write_all(said).await.unwrap();

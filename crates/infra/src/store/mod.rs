@@ -4,6 +4,7 @@
 //! CLI do): each change is one transaction that takes the write lock first.
 
 mod audit;
+mod backup;
 mod learning;
 mod people;
 mod proposals;
@@ -32,6 +33,18 @@ pub enum StoreError {
         /// What is wrong with it.
         cause: String,
     },
+    /// A newer program wrote the database; it was not touched.
+    #[error(
+        "a newer mcp-linux-infra wrote state.db: it is of version {found}, and this program ({program}) knows versions up to {known}; \
+         install the newer one, or put back the backup from before the upgrade (docs/UPGRADE.md)",
+        program = env!("CARGO_PKG_VERSION")
+    )]
+    Newer {
+        /// The version of the database.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
     /// The database refused a statement.
     #[error("the database failed: {0}")]
     Database(#[from] rusqlite::Error),
@@ -55,15 +68,39 @@ pub enum StoreError {
     BrokenChain(String),
 }
 
+/// What opening a database of an older program did to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrated {
+    /// The version that it had.
+    pub from: i64,
+    /// The version that it has.
+    pub to: i64,
+    /// The copy from before.
+    pub backup: PathBuf,
+}
+
+impl std::fmt::Display for Migrated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { from, to, backup } = self;
+        write!(
+            f,
+            "the database was of version {from} and is of version {to} now; as it was before, it is kept in {}: to go back, see \
+             docs/UPGRADE.md",
+            backup.display()
+        )
+    }
+}
+
 /// The database of one server.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
     connection: Mutex<Connection>,
+    migrated: Option<Migrated>,
 }
 
 impl Store {
-    /// Opens, or makes, `state.db` in `dir`; the folder is made with mode 0700.
+    /// Opens, or makes, `state.db` in `dir`; the folder is made with mode 0700. A database of an older program is copied, then migrated.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let unusable = |place: &Path, e: &dyn std::fmt::Display| StoreError::Unusable {
             place: place.display().to_string(),
@@ -73,18 +110,30 @@ impl Store {
         let path = dir.join("state.db");
         let connection = Connection::open(&path).map_err(|e| unusable(&path, &e))?;
         connection.busy_timeout(Duration::from_secs(10))?;
+        // Before anything that could change it.
+        schema::version(&connection)?;
         // FULL: an audit record is on disk before the command that it announces is sent.
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
         )?;
-        let store = Self { path, connection: Mutex::new(connection) };
-        store.change(schema::migrate)?;
+        let mut store = Self { path, connection: Mutex::new(connection), migrated: None };
+        store.migrated = store.change(|tx| schema::migrate(tx, |from| backup::make(&store.path, from)))?;
         Ok(store)
     }
 
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The version of the database's tables; an open one is always of the program's own.
+    pub fn version() -> i64 {
+        schema::known()
+    }
+
+    /// What opening it changed; `None` when it was of this program's version already, or new.
+    pub fn migrated(&self) -> Option<&Migrated> {
+        self.migrated.as_ref()
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {

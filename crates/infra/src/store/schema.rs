@@ -1,11 +1,13 @@
 //! The tables and how they came to be; migrations only go forward.
 
-use rusqlite::Transaction;
+use std::path::PathBuf;
 
-use super::StoreError;
+use rusqlite::{Connection, Transaction};
+
+use super::{Migrated, StoreError};
 
 /// Each entry brings the database from version N to N + 1; none is ever edited after a release.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE audit (
         seq  INTEGER PRIMARY KEY,
@@ -78,24 +80,43 @@ const MIGRATIONS: &[&str] = &[
 ",
 ];
 
-pub(super) fn migrate(tx: &Transaction<'_>) -> Result<(), StoreError> {
-    let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    if version > known {
-        return Err(StoreError::Unusable {
-            place: "state.db".to_owned(),
-            cause: format!(
-                "it is of version {version}, this program knows {known}: a newer program wrote it; use that one"
-            ),
-        });
+/// The version that this program writes.
+pub(super) fn known() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// The version of a database that this program can use, or bring to its own.
+///
+/// Errors: a newer program wrote it.
+pub(super) fn version(connection: &Connection) -> Result<i64, StoreError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found > known() {
+        return Err(StoreError::Newer { found, known: known() });
     }
+    Ok(found)
+}
+
+/// Brings the database to this program's version. One that holds anything is copied first, by `backup`, which takes its version.
+///
+/// Errors: a newer program wrote it; no backup; a migration that fails. The caller then drops the transaction, and nothing has changed.
+pub(super) fn migrate(
+    tx: &Transaction<'_>,
+    backup: impl FnOnce(i64) -> Result<PathBuf, StoreError>,
+) -> Result<Option<Migrated>, StoreError> {
+    let (from, to) = (version(tx)?, known());
+    if from == to {
+        return Ok(None);
+    }
+    let tables: i64 = tx.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let migrated = match tables {
+        0 => None,
+        _ => Some(Migrated { from, to, backup: backup(from)? }),
+    };
     for (done, sql) in MIGRATIONS.iter().enumerate() {
-        if i64::try_from(done).unwrap_or(i64::MAX) >= version {
+        if i64::try_from(done).unwrap_or(i64::MAX) >= from {
             tx.execute_batch(sql)?;
         }
     }
-    if version < known {
-        tx.pragma_update(None, "user_version", known)?;
-    }
-    Ok(())
+    tx.pragma_update(None, "user_version", to)?;
+    Ok(migrated)
 }

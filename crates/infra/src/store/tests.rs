@@ -120,3 +120,138 @@ fn the_state_folder_is_private() {
     assert_eq!(std::fs::metadata(dir.path().join("state")).unwrap().permissions().mode() & 0o777, 0o700);
     assert!(store.path().ends_with("state.db"));
 }
+
+/// A database as the first version of this program left it, with a proposal and two records.
+fn of_version_1() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    make_private(&state).unwrap();
+    let old = Connection::open(state.join("state.db")).unwrap();
+    old.execute_batch("PRAGMA journal_mode = WAL").unwrap();
+    old.execute_batch(schema::MIGRATIONS[0]).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    old.execute_batch("INSERT INTO audit VALUES (1, 'first'), (2, 'second');").unwrap();
+    (dir, state)
+}
+
+fn backups(state: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(state).unwrap().map(|e| e.unwrap().path());
+    let named = |p: &PathBuf| p.file_name().unwrap().to_str().unwrap().starts_with("state-v");
+    entries.filter(named).collect()
+}
+
+fn version_and_rows(path: &Path) -> (i64, Vec<String>) {
+    let database = Connection::open(path).unwrap();
+    let version = database.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    let mut rows = database.prepare("SELECT line FROM audit ORDER BY seq").unwrap();
+    let rows = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    (version, rows)
+}
+
+fn old_rows() -> Vec<String> {
+    vec!["first".to_owned(), "second".to_owned()]
+}
+
+#[test]
+fn a_migration_keeps_a_backup_that_can_be_put_back() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_dir, state) = of_version_1();
+    let store = Store::open(&state).unwrap();
+    let migrated = store.migrated().unwrap().clone();
+    assert_eq!((migrated.from, migrated.to), (1, Store::version()));
+    assert_eq!(backups(&state), std::slice::from_ref(&migrated.backup));
+    let name = migrated.backup.file_name().unwrap().to_str().unwrap();
+    assert!(name.starts_with("state-v1-2") && name.ends_with("Z.db"), "{name}");
+    assert_eq!(std::fs::metadata(&migrated.backup).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(migrated.to_string().contains("was of version 1") && migrated.to_string().contains(name));
+    // What is there now has the old rows and the new tables.
+    store.record_blocked("frob", "frob", "frob", "h", "c", 1).unwrap();
+    assert_eq!(version_and_rows(store.path()).1, old_rows());
+    drop(store);
+    // Back, as docs/UPGRADE.md says: the old program then finds what it left.
+    for leftover in ["state.db", "state.db-wal", "state.db-shm"] {
+        let _ = std::fs::remove_file(state.join(leftover));
+    }
+    std::fs::copy(&migrated.backup, state.join("state.db")).unwrap();
+    assert_eq!(version_and_rows(&state.join("state.db")), (1, old_rows()));
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'blocked_commands'";
+    let restored = Connection::open(state.join("state.db")).unwrap();
+    assert_eq!(restored.query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+    restored.execute("INSERT INTO audit VALUES (3, 'third')", []).unwrap();
+    drop(restored);
+    // And forward again, with a second backup.
+    assert_eq!(Store::open(&state).unwrap().migrated().unwrap().from, 1);
+    assert_eq!(backups(&state).len(), 2);
+}
+
+#[test]
+fn a_new_database_and_one_of_this_version_need_no_backup() {
+    let (dir, store) = store();
+    assert!(store.migrated().is_none());
+    assert!(Store::open(&dir.path().join("state")).unwrap().migrated().is_none());
+    assert!(backups(&dir.path().join("state")).is_empty());
+}
+
+#[test]
+fn without_a_backup_nothing_is_migrated() {
+    let (_dir, state) = of_version_1();
+    let path = state.join("state.db");
+    let store = Store {
+        path: path.clone(),
+        connection: Mutex::new(Connection::open(&path).unwrap()),
+        migrated: None,
+    };
+    let refused = store.change(|tx| {
+        schema::migrate(tx, |_| Err(StoreError::Unusable { place: "x".into(), cause: "no room".into() }))
+    });
+    assert!(refused.unwrap_err().to_string().contains("no room"));
+    assert!(store.record_blocked("frob", "frob", "frob", "h", "c", 1).is_err(), "the table is not there");
+    assert_eq!(version_and_rows(&path), (1, old_rows()));
+    // A copy that cannot be written leaves nothing behind, and says what to do.
+    let nowhere = backup::make(&state.join("none/state.db"), 1);
+    assert!(nowhere.is_err() && !state.join("none").exists());
+    assert!(backups(&state).is_empty());
+}
+
+#[test]
+fn a_migration_that_fails_changes_nothing_and_leaves_the_backup() {
+    let (_dir, state) = of_version_1();
+    let path = state.join("state.db");
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE blocked_commands (x)").unwrap();
+    Store::open(&state).unwrap_err();
+    assert_eq!(version_and_rows(&path), (1, old_rows()));
+    let [backup] = backups(&state).try_into().unwrap();
+    assert_eq!(version_and_rows(&backup), (1, old_rows()));
+}
+
+#[test]
+fn several_that_open_an_old_database_at_once_migrate_it_once() {
+    let (_dir, state) = of_version_1();
+    let migrated: Vec<bool> = std::thread::scope(|scope| {
+        let opens: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| Store::open(&state).unwrap().migrated().is_some())).collect();
+        opens.into_iter().map(|o| o.join().unwrap()).collect()
+    });
+    assert_eq!(migrated.iter().filter(|m| **m).count(), 1);
+    assert_eq!(backups(&state).len(), 1);
+}
+
+#[test]
+fn a_newer_database_is_refused_and_not_a_byte_of_it_changes() {
+    let (_dir, state) = of_version_1();
+    let path = state.join("state.db");
+    let newer = Connection::open(&path).unwrap();
+    newer.execute_batch("PRAGMA journal_mode = DELETE; CREATE TABLE later (x);").unwrap();
+    newer.pragma_update(None, "user_version", schema::known() + 1).unwrap();
+    drop(newer);
+    let before = std::fs::read(&path).unwrap();
+    let error = Store::open(&state).unwrap_err();
+    assert!(matches!(error, StoreError::Newer { .. }), "{error}");
+    let said = error.to_string();
+    assert!(
+        said.contains("of version 3") && said.contains("up to 2") && said.contains("UPGRADE.md"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(std::fs::read_dir(&state).unwrap().count(), 1, "nothing beside it");
+}

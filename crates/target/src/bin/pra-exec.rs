@@ -2,5 +2,6 @@
 
 fn main() -> std::process::ExitCode {
     let paths = target::Paths::system();
-    target::pra_exec::main(&paths, &target::wrapper::Invocation::of_process(), target::pra_exec::sudo).into()
+    let hand_over = |envelope: &[u8]| target::pra_exec::sudo(&paths, envelope);
+    target::pra_exec::main(&paths, &target::wrapper::Invocation::of_process(), hand_over).into()
 }

@@ -73,6 +73,10 @@ pub struct BreakGlass {
     /// Whether also in a freeze and outside maintenance windows.
     #[serde(default)]
     pub in_freeze: bool,
+    /// Whether also by passkey. What a browser has signed comes from a server: one that was taken over would need to deceive one
+    /// person only.
+    #[serde(default)]
+    pub in_browser: bool,
 }
 
 /// When things may run.
@@ -153,9 +157,11 @@ impl BreakGlass {
         !self.actions.is_empty() && scope.covers(action, tags)
     }
 
-    /// Whether this person may; names that differ only in case are one person.
-    pub(crate) fn lets(&self, person: &str) -> bool {
-        self.persons.is_empty() || self.persons.iter().any(|listed| listed.eq_ignore_ascii_case(person))
+    /// Whether these persons may, having signed in this way; names that differ only in case are one person.
+    pub(crate) fn lets(&self, approvals: &[grant::Approval]) -> bool {
+        let listed = |person: &str| self.persons.iter().any(|listed| listed.eq_ignore_ascii_case(person));
+        let persons = self.persons.is_empty() || approvals.iter().all(|a| listed(&a.person));
+        persons && (self.in_browser || approvals.iter().any(|a| a.origin.is_none()))
     }
 }
 

@@ -50,10 +50,11 @@ pub(super) fn check(
     let subject = subject(statement);
     let mut calendar = true;
     if statement.break_glass.is_some() {
-        let mut open =
-            config.glass(subject).filter(|e| approvals.iter().all(|a| e.lets(&a.person))).peekable();
+        let mut open = config.glass(subject).filter(|entry| entry.lets(approvals)).peekable();
         if open.peek().is_none() {
-            let message = format!("this target does not let this person break the glass for {subject}");
+            let message = format!(
+                "this target does not let this person, or not by passkey, break the glass for {subject}"
+            );
             return Err(refuse(Code::BreakGlass, message));
         }
         calendar = !open.any(|entry| entry.in_freeze);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Why a reader ends before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// Nobody reads on: the deadline, the cap, or the peer.
     Gone,
     /// The program must serve the line.
@@ -18,12 +18,12 @@ pub(super) enum Stop {
 const GATHER: usize = 16 << 10;
 
 /// A reader's two streams.
-pub(super) struct Io {
-    pub(super) name: &'static str,
+pub(crate) struct Io {
+    pub(crate) name: &'static str,
     /// No program could serve the line.
-    pub(super) alone: bool,
+    pub(crate) alone: bool,
     /// Set when nobody reads on.
-    pub(super) stop: Arc<AtomicBool>,
+    pub(crate) stop: Arc<AtomicBool>,
     out: File,
     err: File,
     gathered: Vec<u8>,
@@ -31,12 +31,12 @@ pub(super) struct Io {
 }
 
 impl Io {
-    pub(super) fn new(out: File, err: File, stop: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(out: File, err: File, stop: Arc<AtomicBool>) -> Self {
         Self { name: "", alone: false, stop, out, err, gathered: Vec::with_capacity(GATHER), written: false }
     }
 
     /// Writes to stdout.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         self.written |= !bytes.is_empty();
         if self.gathered.len() + bytes.len() > GATHER {
             self.flush()?;
@@ -48,7 +48,7 @@ impl Io {
         Ok(())
     }
 
-    pub(super) fn flush(&mut self) -> Result<(), Stop> {
+    pub(crate) fn flush(&mut self) -> Result<(), Stop> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(Stop::Gone);
         }
@@ -58,20 +58,20 @@ impl Io {
     }
 
     /// One line to stderr, `NAME: MESSAGE`, behind what has been written to stdout.
-    pub(super) fn complain(&mut self, message: &str) -> Result<(), Stop> {
+    pub(crate) fn complain(&mut self, message: &str) -> Result<(), Stop> {
         self.flush()?;
         self.written = true;
         self.err.write_all(format!("{}: {message}\n", self.name).as_bytes()).map_err(|_| Stop::Gone)
     }
 
     /// Hands the line to the program, if there is one and nothing has been written.
-    pub(super) fn decline(&self) -> Result<(), Stop> {
+    pub(crate) fn decline(&self) -> Result<(), Stop> {
         if self.alone || self.written { Ok(()) } else { Err(Stop::Decline) }
     }
 }
 
 /// The kernel's words for an error.
-pub(super) fn words(error: &std::io::Error) -> String {
+pub(crate) fn words(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {
         Some((words, _)) => words.to_owned(),

@@ -10,18 +10,21 @@ mod decode;
 mod files;
 mod grep;
 mod head;
-mod io;
+pub(crate) mod io;
 mod options;
-mod relay;
+pub(crate) mod relay;
 mod tail;
 mod wc;
+
+use std::os::fd::BorrowedFd;
 
 use policy::Permit;
 
 use self::files::Input;
 use self::io::{Io, Stop};
+use self::relay::Task;
 use crate::run::{End, Sink};
-use crate::sandbox::Kernel;
+use crate::sandbox::{Kernel, ThreadSandbox};
 use crate::{Paths, confine};
 
 /// What a line asks for.
@@ -101,9 +104,24 @@ impl Reader {
     ) -> Result<Option<End>, String> {
         relay::run(self, kernel, permit, out, err)
     }
+}
 
-    /// In the thread.
-    fn work(self, io: &mut Io) -> Result<u8, Stop> {
+impl Task for Reader {
+    type Sandbox = ThreadSandbox;
+
+    fn alone(&self) -> bool {
+        self.alone
+    }
+
+    fn sandbox(&self, kernel: Kernel, pipes: [BorrowedFd<'_>; 2]) -> Result<ThreadSandbox, String> {
+        let read: Vec<_> = self.inputs.iter().filter_map(Input::fd).collect();
+        ThreadSandbox::prepare(kernel, &read, &pipes)
+    }
+
+    fn work(self, sandbox: Option<ThreadSandbox>, io: &mut Io) -> Result<u8, Stop> {
+        if sandbox.is_some_and(|sandbox| sandbox.enter().is_err()) {
+            return Err(Stop::Gone);
+        }
         io.name = self.name;
         io.alone = self.alone;
         let status = match self.kind {

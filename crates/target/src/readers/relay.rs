@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -12,17 +12,36 @@ use policy::Permit;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::Reader;
-use super::files::Input;
 use super::io::{Io, Stop};
 use crate::run::{Cap, End, Sink, peer_gone};
-use crate::sandbox::{Kernel, ThreadSandbox};
+use crate::sandbox::Kernel;
 
 /// Enough for every decoder; none recurses.
 const STACK: usize = 1 << 20;
 
 /// So many threads at most. What nobody waits for any more may still be inside one long line.
 pub(super) const THREADS: usize = 64;
+
+/// What a thread of its own does, in its own sandbox.
+pub(crate) trait Task: Send + Sized + 'static {
+    /// What it needs to enter its sandbox.
+    type Sandbox: Send + 'static;
+
+    /// There is no program that does the same: it is never handed back.
+    fn alone(&self) -> bool;
+
+    /// Prepares the sandbox; `pipes` are the two that it writes.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    fn sandbox(&self, kernel: Kernel, pipes: [BorrowedFd<'_>; 2]) -> Result<Self::Sandbox, String>;
+
+    /// In the thread: enters the sandbox, if there is one, and works; the result is an exit status.
+    ///
+    /// # Errors
+    /// Why it stops before its end.
+    fn work(self, sandbox: Option<Self::Sandbox>, io: &mut Io) -> Result<u8, Stop>;
+}
 
 /// A thread that is alive.
 pub(super) struct Alive(&'static AtomicUsize);
@@ -49,21 +68,25 @@ struct Work {
     pipes: [Option<File>; 2],
 }
 
-pub(super) fn run(
-    reader: Reader,
+/// Does the task within the permit's limits; `None` when it handed the line back.
+///
+/// # Errors
+/// The thread or its sandbox could not be made, or it died.
+pub(crate) fn run<T: Task>(
+    task: T,
     kernel: Option<Kernel>,
     permit: &Permit,
     out: &mut Sink<'_>,
     err: &mut Sink<'_>,
 ) -> Result<Option<End>, String> {
     static ALL: AtomicUsize = AtomicUsize::new(0);
-    among(&ALL, reader, kernel, permit, out, err)
+    among(&ALL, task, kernel, permit, out, err)
 }
 
 /// One of the threads that are counted there.
-pub(super) fn among(
+pub(super) fn among<T: Task>(
     all: &'static AtomicUsize,
-    reader: Reader,
+    task: T,
     kernel: Option<Kernel>,
     permit: &Permit,
     out: &mut Sink<'_>,
@@ -71,7 +94,7 @@ pub(super) fn among(
 ) -> Result<Option<End>, String> {
     let Some(alive) = Alive::count(all) else {
         // A program can be ended from outside.
-        return if reader.alone {
+        return if task.alone() {
             Err("too many reads are still at work: try again".to_owned())
         } else {
             Ok(None)
@@ -79,7 +102,7 @@ pub(super) fn among(
     };
     let started = Instant::now();
     let time = Duration::from_secs(permit.limits.seconds);
-    let mut work = start(reader, kernel, alive)?;
+    let mut work = start(task, kernel, alive)?;
     let mut cap = Cap::new(permit.limits.bytes, permit.limits.lines);
     let end = work.follow(started + time, &mut cap, out, err);
     work.stop.store(true, Ordering::Relaxed);
@@ -97,26 +120,18 @@ pub(super) fn among(
     Ok(Some(end))
 }
 
-fn start(reader: Reader, kernel: Option<Kernel>, alive: Alive) -> Result<Work, String> {
+fn start<T: Task>(task: T, kernel: Option<Kernel>, alive: Alive) -> Result<Work, String> {
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|e| format!("pipe: {e}"));
     let ((out_read, out_write), (err_read, err_write)) = (pipe()?, pipe()?);
     let sandbox = match kernel {
         None => None,
-        Some(kernel) => {
-            let read: Vec<_> = reader.inputs.iter().filter_map(Input::fd).collect();
-            Some(ThreadSandbox::prepare(kernel, &read, &[out_write.as_fd(), err_write.as_fd()])?)
-        }
+        Some(kernel) => Some(task.sandbox(kernel, [out_write.as_fd(), err_write.as_fd()])?),
     };
     let stop = Arc::new(AtomicBool::new(false));
     let mut io = Io::new(out_write.into(), err_write.into(), Arc::clone(&stop));
     let work = move || {
         let _alive = alive;
-        if let Some(sandbox) = &sandbox
-            && sandbox.enter().is_err()
-        {
-            return Err(Stop::Gone);
-        }
-        reader.work(&mut io)
+        task.work(sandbox, &mut io)
     };
     let thread =
         std::thread::Builder::new().stack_size(STACK).spawn(work).map_err(|e| format!("thread: {e}"))?;

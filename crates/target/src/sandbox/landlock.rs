@@ -60,6 +60,14 @@ impl Ruleset {
         Ok(Self { fd, fs })
     }
 
+    /// Allows connections to this TCP port, where the ABI can tell ports apart.
+    pub(super) fn allow_connect(&self, abi: u32, port: u16) -> Result<(), String> {
+        if abi < 4 {
+            return Ok(());
+        }
+        sys::landlock_allow_port(self.fd(), port, CONNECT_TCP).map_err(|e| format!("Landlock: {e}"))
+    }
+
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

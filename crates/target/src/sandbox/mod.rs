@@ -24,7 +24,7 @@ use self::landlock::{EXECUTE, READ_DIR, READ_FILE, RESOLVE_UNIX, Ruleset, WRITE_
 use self::profiles::{Family, Row};
 use self::sys::Instruction;
 pub(crate) use self::sys::share_heap;
-pub(crate) use self::thread::ThreadSandbox;
+pub(crate) use self::thread::{ConnectSandbox, ThreadSandbox};
 
 /// What the running kernel offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]

@@ -258,7 +258,8 @@ fn allow_self(ruleset: i32, rights: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn install(filter: &[Instruction]) -> io::Result<()> {
+/// The calling thread, which has no new privileges, is under the filter from now on.
+pub(super) fn install(filter: &[Instruction]) -> io::Result<()> {
     // More than the kernel takes at all: it refuses the wrong length.
     let length = u16::try_from(filter.len()).unwrap_or(u16::MAX);
     let program = Program { length, instructions: filter.as_ptr() };

@@ -3,12 +3,13 @@
 mod dns;
 mod interfaces;
 mod probe;
+mod reached;
 mod routes;
 mod sockets;
 
 pub use dns::{DnsConfig, HostsEntry, ResolverLink, get_dns_config};
 pub use interfaces::{Interface, get_network_interfaces};
-pub use probe::{Outcome, Probe, ProbeKind, Target, test_connectivity};
+pub use probe::{Attempt, Outcome, Probe, ProbeKind, Target, test_connectivity};
 pub use routes::{Route, get_routing_table};
 pub use sockets::{
     Connection, ConnectionCounts, ConnectionQuery, Connections, Count, Listener, Listeners, Protocol,

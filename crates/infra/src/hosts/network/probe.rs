@@ -1,7 +1,8 @@
-//! Whether something can be reached from the host, as far as the policy lets a host reach out: pings and names
-//! anywhere, ports and TLS of the host itself. There is no form that opens a connection to an address of the
-//! caller's choice: it would let whoever steers the assistant scan, and write to, what only the host can see.
+//! Whether something can be reached from the host, as far as its policy lets it reach out: pings and names anywhere, ports, TLS and
+//! HTTP of the host itself, and of those others that the host's own root permits (`probe`, judged there address by address): more
+//! would let whoever steers the assistant scan, and write to, what only the host can see.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -9,6 +10,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::reached;
 use crate::hosts::ask::Asker;
 use crate::hosts::hygiene::{self, one_line};
 use crate::hosts::reader::{Failure, Reader};
@@ -30,6 +32,11 @@ impl Target {
         &self.0
     }
 
+    /// IPv6 in brackets.
+    fn in_url(&self) -> String {
+        if self.0.contains(':') { format!("[{}]", self.0) } else { self.0.clone() }
+    }
+
     fn is_this_host(&self) -> bool {
         self.0 == "localhost" || self.0.parse::<IpAddr>().is_ok_and(|a| a.is_loopback())
     }
@@ -45,10 +52,8 @@ impl FromStr for Target {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {
-        let refuse = |cause| {
-            let value = one_line(&hygiene::clean(text.as_bytes()).text, 80);
-            Err(Failure::BadOperand { what: "target", value, cause })
-        };
+        let refuse =
+            |cause| Err(Failure::BadOperand { what: "target", value: shown(text.as_bytes()), cause });
         if text.is_empty() || text.starts_with(['-', '.']) || text.len() > 253 {
             return refuse("name a host or an IP address, of at most 253 characters");
         }
@@ -69,11 +74,11 @@ pub enum ProbeKind {
     Ping,
     /// What the host's own resolver says of a name.
     Dns,
-    /// Whether something listens on a port of the host itself.
+    /// Whether a TCP port answers.
     Tcp,
-    /// How a port of the host itself answers TLS when asked for the name `target`.
+    /// How a port answers TLS; of the host itself with its certificate.
     Tls,
-    /// An HTTP request.
+    /// Status and headers of an HTTP answer, without TLS; port 80 if none is given.
     Http,
 }
 
@@ -116,16 +121,38 @@ pub struct Probe {
     /// Shortest, mean and longest time of an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub round_trip_ms: Option<[f64; 3]>,
+    /// Time until the connection stood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_ms: Option<f64>,
+    /// Time from the question to the end of the answer's head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_ms: Option<f64>,
+    /// Status of the HTTP answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
+    /// Some headers of the HTTP answer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
 }
 
-/// Tries to reach `target` from the host; `count` is the number of pings.
-pub async fn test_connectivity(
-    reader: &dyn Reader,
-    kind: ProbeKind,
-    target: &Target,
-    port: Option<u16>,
-    count: Option<u8>,
-) -> Result<Probe, Failure> {
+/// What to try.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// How.
+    pub kind: ProbeKind,
+    /// What to reach.
+    pub target: &'a Target,
+    /// Its port; HTTP has 80 if none is given.
+    pub port: Option<u16>,
+    /// Number of pings, 1 to 20; 3 if none is given.
+    pub count: Option<u8>,
+    /// Path of the HTTP request; `/` if none is given.
+    pub path: Option<&'a str>,
+}
+
+/// Tries it from the host.
+pub async fn test_connectivity(reader: &dyn Reader, attempt: Attempt<'_>) -> Result<Probe, Failure> {
+    let Attempt { kind, target, port, count, path } = attempt;
     let asker = Asker::new(reader);
     let mut probe = Probe {
         kind,
@@ -137,28 +164,52 @@ pub async fn test_connectivity(
         sent: None,
         received: None,
         round_trip_ms: None,
+        connect_ms: None,
+        answer_ms: None,
+        http_status: None,
+        headers: BTreeMap::new(),
     };
+    if path.is_some() && kind != ProbeKind::Http {
+        let value = path.map(|p| shown(p.as_bytes())).unwrap_or_default();
+        return Err(Failure::BadOperand { what: "path", value, cause: "only kind http has one" });
+    }
     match kind {
         ProbeKind::Ping => ping(&asker, &mut probe, count.unwrap_or(DEFAULT_PINGS)).await?,
         ProbeKind::Dns => dns(&asker, &mut probe).await?,
         ProbeKind::Tcp if target.is_this_host() => listens(&asker, &mut probe, needed(port)?).await?,
-        ProbeKind::Tls => tls(&asker, &mut probe, needed(port)?).await?,
-        ProbeKind::Tcp => refuse(
-            &mut probe,
-            "no form opens a connection to another host's port: ask that host with get_listening_ports, or this one for \
-             connections it has with get_active_connections; ping and dns work",
-        ),
-        ProbeKind::Http => refuse(
-            &mut probe,
-            "no form sends HTTP requests: tcp with target=localhost says whether a port of this host listens, tls how it answers",
-        ),
+        ProbeKind::Tls if target.is_this_host() => tls(&asker, &mut probe, needed(port)?).await?,
+        ProbeKind::Tcp => {
+            let endpoint = format!("{}:{}", target.in_url(), needed(port)?);
+            reached::ask(&asker, &mut probe, &["tcp", &endpoint]).await?;
+        }
+        ProbeKind::Tls => {
+            let endpoint = format!("{}:{}", target.in_url(), needed(port)?);
+            reached::ask(&asker, &mut probe, &["tls", &endpoint]).await?;
+        }
+        ProbeKind::Http => {
+            let port = needed(port.or(Some(80)))?;
+            let url = format!("http://{}:{port}{}", target.in_url(), http_path(path)?);
+            reached::ask(&asker, &mut probe, &["http", &url]).await?;
+        }
     }
     Ok(probe)
 }
 
-fn refuse(probe: &mut Probe, detail: &str) {
-    probe.outcome = Outcome::NotPermitted;
-    detail.clone_into(&mut probe.detail);
+/// What the policy reads as a path, so that a wrong one is told from a target that is not permitted.
+fn http_path(path: Option<&str>) -> Result<&str, Failure> {
+    let path = path.unwrap_or("/");
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._~-/".contains(&b);
+    let dots = path.split('/').any(|part| part == "." || part == "..");
+    if path.starts_with('/') && path.len() <= 256 && path.bytes().all(plain) && !dots {
+        return Ok(path);
+    }
+    let cause = "begin with /; letters, digits and . _ ~ - / only, no query, at most 256 characters";
+    Err(Failure::BadOperand { what: "path", value: shown(path.as_bytes()), cause })
+}
+
+/// What was given, clean and short.
+fn shown(given: &[u8]) -> String {
+    one_line(&hygiene::clean(given).text, 80)
 }
 
 fn needed(port: Option<u16>) -> Result<u16, Failure> {
@@ -244,12 +295,8 @@ async fn listens(asker: &Asker<'_>, probe: &mut Probe, port: u16) -> Result<(), 
 
 async fn tls(asker: &Asker<'_>, probe: &mut Probe, port: u16) -> Result<(), Failure> {
     let endpoint = format!("localhost:{port}");
-    let mut argv = vec!["openssl", "s_client", "-connect", &endpoint, "-brief"];
-    if probe.target.parse::<IpAddr>().is_err() && probe.target != "localhost" {
-        argv.extend(["-servername", &probe.target]);
-    }
     // With -brief it speaks on standard error.
-    let told = asker.streams(&argv, &[1]).await?;
+    let told = asker.streams(&["openssl", "s_client", "-connect", &endpoint, "-brief"], &[1]).await?;
     let all = format!("{}\n{}", told.stdout, told.stderr);
     let value = |name: &str| all.lines().find_map(|l| l.trim().strip_prefix(name)).map(str::trim);
     if let Some(version) = value("Protocol version:") {
@@ -287,6 +334,10 @@ impl Probe {
         };
         let port = self.port.map(|p| format!(" port {p}")).unwrap_or_default();
         let mut text = format!("{kind} {}{port}: {outcome}: {}", self.target, self.detail);
+        if !self.headers.is_empty() {
+            let headers: Vec<String> = self.headers.iter().map(|(n, v)| format!("{n}: {v}")).collect();
+            text.push_str(&format!(" ({})", headers.join("; ")));
+        }
         if let Some([least, mean, most]) = self.round_trip_ms {
             text.push_str(&format!(", {least} / {mean} / {most} ms"));
         }
@@ -295,111 +346,4 @@ impl Probe {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hosts::fake::{Fake, answer, block_on, sample};
-    use crate::hosts::reader::Output;
-
-    fn probe(fake: &Fake, kind: ProbeKind, target: &str, port: Option<u16>) -> Probe {
-        block_on(test_connectivity(fake, kind, &target.parse().unwrap(), port, None)).unwrap()
-    }
-
-    #[test]
-    fn a_real_ping_is_read() {
-        let fake = Fake::default().with("ping -n -c 3 -W 2 10.89.0.12", answer(&sample("ping.txt")));
-        let ping = probe(&fake, ProbeKind::Ping, "10.89.0.12", None);
-        assert_eq!((ping.outcome, ping.sent, ping.received), (Outcome::Ok, Some(3), Some(3)));
-        let [least, mean, most] = ping.round_trip_ms.unwrap();
-        assert!(least > 0.0 && least <= mean && mean <= most && most < 1000.0, "{ping:?}");
-    }
-
-    #[test]
-    fn no_answer_and_no_name_are_failures() {
-        let text = "PING 10.0.0.9 (10.0.0.9) 56(84) bytes of data.\nFrom 10.0.0.1 icmp_seq=1 Destination Host Unreachable\n\n\
-            --- 10.0.0.9 ping statistics ---\n3 packets transmitted, 0 received, +3 errors, 100% packet loss, time 2041ms\n";
-        let silent = Fake::default().with("ping", Output { exit: Some(1), ..answer(text) });
-        let ping = probe(&silent, ProbeKind::Ping, "10.0.0.9", None);
-        assert_eq!(ping.outcome, Outcome::Failed);
-        assert!(ping.detail.contains("0 of 3 pings answered; From 10.0.0.1"), "{ping:?}");
-        let stderr = b"ping: nowhere.example: Name or service not known".to_vec();
-        let unknown = Fake::default().with("ping", Output { exit: Some(2), stderr, ..answer("") });
-        let ping = probe(&unknown, ProbeKind::Ping, "nowhere.example", None);
-        assert!(
-            ping.outcome == Outcome::Failed && ping.detail.contains("Name or service not known"),
-            "{ping:?}"
-        );
-        let lost = Fake::default().with("ping", Output { exit: None, ..answer(text) });
-        let target = "10.0.0.9".parse().unwrap();
-        let failure = block_on(test_connectivity(&lost, ProbeKind::Ping, &target, None, None)).unwrap_err();
-        assert_eq!(failure.code(), "exit_unknown");
-    }
-
-    #[test]
-    fn names_are_looked_up_as_the_host_does() {
-        let fake = Fake::default()
-            .with("getent ahosts t2", answer("10.89.0.12 STREAM t2\n10.89.0.12 DGRAM\n::1 RAW\nx y\n"));
-        assert_eq!(probe(&fake, ProbeKind::Dns, "t2", None).addresses, ["10.89.0.12", "::1"]);
-        let none = Fake::default().with("getent", Output { exit: Some(2), ..answer("") });
-        assert_eq!(probe(&none, ProbeKind::Dns, "t9", None).outcome, Outcome::Failed);
-    }
-
-    #[test]
-    fn only_ports_of_the_host_itself_are_looked_at() {
-        let fake = Fake::default()
-            .with("ss -H -tln", answer("LISTEN 0 128 0.0.0.0:22 0.0.0.0:*\nLISTEN 0 5 [::1]:631 [::]:*\n"));
-        for (target, port, outcome) in
-            [("localhost", 22, Outcome::Ok), ("::1", 631, Outcome::Ok), ("127.0.0.1", 2, Outcome::Failed)]
-        {
-            assert_eq!(probe(&fake, ProbeKind::Tcp, target, Some(port)).outcome, outcome, "{target}:{port}");
-        }
-    }
-
-    #[test]
-    fn what_the_policy_does_not_permit_is_said_and_nothing_is_sent() {
-        let fake = Fake::default();
-        for (kind, target, port) in [
-            (ProbeKind::Tcp, "169.254.169.254", Some(80)),
-            (ProbeKind::Tcp, "10.0.0.5", Some(22)),
-            (ProbeKind::Tcp, "localhost.evil.example", Some(22)),
-            (ProbeKind::Http, "localhost", Some(80)),
-            (ProbeKind::Http, "169.254.169.254", None),
-        ] {
-            let refused = probe(&fake, kind, target, port);
-            assert_eq!(refused.outcome, Outcome::NotPermitted, "{target}");
-            assert!(refused.summary().contains("nothing was sent"), "{}", refused.summary());
-        }
-        assert!(fake.asked().is_empty(), "{:?}", fake.asked());
-    }
-
-    #[test]
-    fn tls_is_asked_of_the_host_itself_whatever_the_name() {
-        let stderr = b"CONNECTION ESTABLISHED\nProtocol version: TLSv1.3\nCiphersuite: x\nPeer certificate: CN = web.example\nVerification error: certificate has expired\n".to_vec();
-        let fake = Fake::default().with("openssl", Output { stderr, ..answer("") });
-        let tls = probe(&fake, ProbeKind::Tls, "web.example", Some(443));
-        assert_eq!(tls.outcome, Outcome::Ok);
-        assert!(tls.detail.contains("TLSv1.3") && tls.detail.contains("certificate has expired"), "{tls:?}");
-        assert_eq!(fake.asked(), ["openssl s_client -connect localhost:443 -brief -servername web.example"]);
-        let stderr = b"connect:errno=111\n".to_vec();
-        let closed = Fake::default().with("openssl", Output { stderr, exit: Some(1), ..answer("") });
-        let tls = probe(&closed, ProbeKind::Tls, "localhost", Some(444));
-        assert!(tls.outcome == Outcome::Failed && tls.detail.contains("errno=111"), "{tls:?}");
-    }
-
-    #[test]
-    fn a_target_is_never_an_option_nor_a_url() {
-        for given in
-            ["", "-c", "--help", "http://x/", "a b", "a;b", "$(id)", "x\ny", "ü", ".x", &"a".repeat(254)]
-        {
-            assert_eq!(given.parse::<Target>().unwrap_err().code(), "bad_arguments", "{given:?}");
-        }
-        let fake = Fake::default();
-        let target = "localhost".parse().unwrap();
-        for (kind, port, count) in
-            [(ProbeKind::Tcp, None, None), (ProbeKind::Tls, Some(0), None), (ProbeKind::Ping, None, Some(21))]
-        {
-            let refused = block_on(test_connectivity(&fake, kind, &target, port, count)).unwrap_err();
-            assert_eq!(refused.code(), "bad_arguments");
-        }
-        assert!(fake.asked().is_empty());
-    }
-}
+mod tests;

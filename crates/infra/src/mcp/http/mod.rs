@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::StreamableHttpServerConfig;
 use rmcp::transport::streamable_http_server::tower::StreamableHttpService;
 use tokio::signal::unix::{SignalKind, signal};
@@ -62,7 +63,17 @@ impl HttpServer {
         let watch = tokio::spawn(watch_plugins(Arc::clone(&app), signal(SignalKind::hangup())?));
         let server = McpServer::new(app)?;
         let streams = CancellationToken::new();
-        let router = self.router(&server, streams.clone());
+        #[cfg(not(feature = "conformance-fixtures"))]
+        let handler = {
+            let server = server.clone();
+            move || server.clone()
+        };
+        #[cfg(feature = "conformance-fixtures")]
+        let handler = {
+            let fixtures = super::fixtures::Fixtures::beside(server.clone())?;
+            move || fixtures.session()
+        };
+        let router = self.router(handler, streams.clone());
         let stop = async {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -86,15 +97,18 @@ impl HttpServer {
         Ok(())
     }
 
-    fn router(&self, server: &McpServer, streams: CancellationToken) -> Router {
+    fn router<H: ServerHandler>(
+        &self,
+        handler: impl Fn() -> H + Send + Sync + 'static,
+        streams: CancellationToken,
+    ) -> Router {
         // The guard has checked Host, Origin and size before.
         let config = StreamableHttpServerConfig::default()
             .disable_allowed_hosts()
             .disable_allowed_origins()
             .with_cancellation_token(streams);
-        let server = server.clone();
         let service =
-            StreamableHttpService::new(move || Ok(server.clone()), self.guard.sessions.manager(), config);
+            StreamableHttpService::new(move || Ok(handler()), self.guard.sessions.manager(), config);
         Router::new()
             .route_service(PATH, service)
             .layer(axum::middleware::from_fn_with_state(Arc::clone(&self.guard), guard::check))

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hosts::{
-    self, Connection, ConnectionCounts, ConnectionQuery, DnsConfig, Interface, Listener, Probe, ProbeKind,
-    Protocol, Route, SocketState,
+    self, Attempt, Connection, ConnectionCounts, ConnectionQuery, DnsConfig, Interface, Listener, Probe,
+    ProbeKind, Protocol, Route, SocketState,
 };
 use crate::mcp::toolbox::{Call, LOOK, Reply, Tool, ToolError, tool};
 
@@ -47,7 +47,7 @@ pub(super) fn tools() -> Vec<Tool> {
             "test_connectivity",
             "Test connectivity",
             LOOK,
-            "From the host: ping or dns of any target; tcp or tls of the host's own port. More is not_permitted.",
+            "From the host: ping or dns of any target; tcp, tls, http (no query) of localhost and what its root permits.",
             test_connectivity,
         ),
     ]
@@ -197,12 +197,17 @@ struct Connectivity {
     /// Pings.
     #[serde(default)]
     count: Option<u8>,
+    /// Of http.
+    #[serde(default)]
+    path: Option<String>,
 }
 
 async fn test_connectivity(call: Call, a: Connectivity) -> Result<Reply<FromHost<Probe>>, ToolError> {
     let target = a.target.parse()?;
     let host = host(&call, &a.host)?;
     let reader = call.app.reader(host, &call.caller);
-    let data = hosts::test_connectivity(&reader, a.kind, &target, a.port, a.count).await?;
+    let attempt =
+        Attempt { kind: a.kind, target: &target, port: a.port, count: a.count, path: a.path.as_deref() };
+    let data = hosts::test_connectivity(&reader, attempt).await?;
     Ok(shape(host, data, Probe::summary))
 }
