@@ -88,8 +88,8 @@ if [ $lab = 1 ]; then
   tests "kubectl against a real API server" cargo nextest run --locked -p e2e --test kubernetes --no-fail-fast
   step "kube-apiserver down" lab/k8s-apiserver.sh down
   # The role makes its targets itself: from hosts as they are after their installation.
-  lab_bare() { LAB_FAST=1 lab/down.sh && lab/up.sh 4; }
-  export LAB_DIRECT=4
+  lab_bare() { LAB_FAST=1 lab/down.sh && lab/up.sh 5; }
+  export LAB_DIRECT=5
   step "lab: bare hosts" lab_bare
   step "ansible-core, pinned" scripts/ansible-venv.sh
   tests "Ansible: from a bare host to a target, attacked, rotated, revoked, and back" cargo nextest run --locked -p e2e --test ansible -j 3 --no-fail-fast
