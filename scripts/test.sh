@@ -93,11 +93,11 @@ if [ $lab = 1 ]; then
   step "lab: five hosts" five_up
   tests "keys: rotation, revocation, deployment, audit" cargo nextest run --locked -p e2e --test keys --no-fail-fast
   # The role makes its targets itself: from hosts as they are after their installation.
-  lab_bare() { LAB_FAST=1 lab/down.sh && LAB_DIRECT=4 lab/up.sh 4; }
+  lab_bare() { LAB_FAST=1 lab/down.sh && LAB_DIRECT=5 lab/up.sh 5; }
   step "lab: bare hosts" lab_bare
   step "ansible-core, pinned" scripts/ansible-venv.sh
   tests "Ansible: from a bare host to a target, attacked, rotated, revoked, and back" \
-    env LAB_DIRECT=4 cargo nextest run --locked -p e2e --test ansible -j 3 --no-fail-fast
+    env LAB_DIRECT=5 cargo nextest run --locked -p e2e --test ansible -j 3 --no-fail-fast
   # Last: it takes the lab down for a clean host of its own.
   step "packages: install, upgrade, remove, purge on a clean host" scripts/test-packages.sh
 else

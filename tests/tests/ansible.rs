@@ -1,5 +1,5 @@
 //! The Ansible role on bare lab hosts: from nothing to a verified target and back, attacks on what it makes, rotation and revocation of
-//! keys, and what it refuses. `LAB_DIRECT=4 lab/up.sh 4` must have brought the hosts up, without `lab/deploy.sh`.
+//! keys, and what it refuses. `LAB_DIRECT=5 lab/up.sh 5` must have brought the hosts up, without `lab/deploy.sh`.
 
 #![allow(
     clippy::unwrap_used,
@@ -57,7 +57,7 @@ fn by_script(lab: &Lab, controller: &Controller<'_>, host: &str, option: &str) {
 }
 
 #[test]
-fn from_a_bare_host_to_a_verified_target_and_back() {
+fn from_a_bare_host_to_a_verified_target_that_withstands_attacks() {
     let (lab, host) = (Lab::bare(), "t1");
     bare(&lab, host);
     let controller = Controller::new(&lab, &[host]);
@@ -95,6 +95,16 @@ fn from_a_bare_host_to_a_verified_target_and_back() {
     // The highest time seen is what refused grants leave.
     lab.must(host, "echo 0 > /var/lib/mcp-linux-infra/ledger/clock");
     unchanged(&lab, host, &deployed, "the attacks");
+}
+
+#[test]
+fn uninstalled_it_is_as_before_and_the_script_lays_the_same() {
+    let (lab, host) = (Lab::bare(), "t5");
+    bare(&lab, host);
+    let controller = Controller::new(&lab, &[host]);
+    let before = Tree::look(&lab, host);
+    assert!(controller.deploy(&[]) > 10);
+    let deployed = Tree::look(&lab, host);
 
     // With a session of the server still open, as it is when a host is taken out.
     let mut session = lab.ssh("mcp-reader", host, &[]);
@@ -171,7 +181,16 @@ fn keys_are_rotated_and_revoked() {
         bare(&lab, host);
     }
     let mut controller = Controller::new(&lab, &["t2", "t3"]);
+    // The runner's key from the lab's own network alone, and not for ever.
+    let net = lab.address("t2").rsplit_once('.').unwrap().0.to_owned() + ".0/24";
+    controller.vars["mcp_infra_runner_keys"][0]["from"] = json!([net, "2001:db8::/64"]);
+    controller.vars["mcp_infra_runner_keys"][0]["expires"] = json!("209912312359Z");
     controller.deploy(&[]);
+    let line = lab.must("t3", "cat /etc/ssh/mcp-linux-infra/pra-runner");
+    let limits = format!(
+        "restrict,command=\"/usr/local/bin/pra-exec\",from=\"{net},2001:db8::/64\",expiry-time=\"209912312359Z\" ssh-ed25519 "
+    );
+    assert!(line.starts_with(&limits), "{line}");
 
     // Rotation, with one host away.
     let (old, new) = (lab.key("reader"), controller.folder().join("new"));
