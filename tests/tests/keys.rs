@@ -419,9 +419,9 @@ fn each_thing_that_drifted_is_found_with_its_cause() {
             "640",
         ),
         (
-            "usermod -aG sudo mcp-reader",
-            "gpasswd -d mcp-reader sudo",
-            "groups: mcp-reader is in group sudo",
+            "usermod -aG shadow mcp-reader",
+            "gpasswd -d mcp-reader shadow",
+            "groups: mcp-reader is in group shadow",
             "",
         ),
         (
