@@ -357,7 +357,7 @@ is() {  # is CHECK PATH KIND OWNER:GROUP MODE; false when it is not there
   if [ "${seen%%|*}" != "$3" ]; then drift "$1" "$2 is a ${seen%%|*}, not a $3" "remove it, then $AGAIN"; return 1; fi
   if [ "$seen" != "$3|$4|$5" ]; then drift "$1" "$2 is ${seen#*|}, not $4|$5" "chown $4 $2 && chmod $5 $2"; fi
 }
-says() {  # says CHECK FILE MODE: FILE exists and holds standard input
+says() {  # says CHECK FILE MODE: FILE exists and holds standard input; never behind a pipe, whose subshell would lose what was found
   local want
   want=$(cat)
   if ! is "$1" "$2" 'regular file' root:root "$3"; then return 1; fi
@@ -491,14 +491,13 @@ check_sshd() {
   if ! grep -qsE '^[[:space:]]*Include[[:space:]]+/etc/ssh/sshd_config\.d/' /etc/ssh/sshd_config; then
     drift sshd "/etc/ssh/sshd_config does not include /etc/ssh/sshd_config.d/*.conf" "add that line at its top, then systemctl reload ssh"; return
   fi
-  sshd_text | says sshd "$SSHD" 644 || return 0
+  says sshd "$SSHD" 644 < <(sshd_text) || return 0
   refused=$(sshd -t 2>&1) || { drift sshd "sshd refuses its configuration: $refused" "mend the place that sshd -t names"; return; }
   while read -r probe; do check_login reader "$probe"; check_login runner "$probe"; done < <(probes)
 }
 check_sudo() {
   local listed rules
-  sudoers_text | says sudoers "$SUDOERS" 440 || return 0
-  if ! listed=$(visudo -cq 2>&1); then drift sudoers "sudo refuses its configuration: $listed" "visudo -c names the place"; return; fi
+  says sudoers "$SUDOERS" 440 < <(sudoers_text) || return 0
   listed=$(sudo -n -l -U pra-runner 2>&1) || true
   rules=$(sed '1,/may run the following/d' <<<"$listed" | sed -E 's/^ +//' | grep . || true)
   if [ "$rules" != "(root) NOPASSWD: $prefix/sbin/pra-run \"\"" ]; then
@@ -511,14 +510,14 @@ check_log() {
   local gid low high f storage
   is log "$LOG" 'regular file' root:root 640 || true
   for f in "$LOG".*; do if [ -f "$f" ]; then is log "$f" 'regular file' root:root 640 || true; fi; done
-  logrotate_text | says logrotate "$LOGROTATE" 644 || true
+  says logrotate "$LOGROTATE" 644 < <(logrotate_text) || true
   for f in $(grep -lsE "^[^#]*$LOG|^[^#]*/var/log/(\*|pra-?\*)" /etc/logrotate.d/* | grep -vxF "$LOGROTATE" || true); do drift logrotate "$f rotates $LOG as well" "take it out of $f"; done
   if [ ! -S /dev/log ]; then drift log "/dev/log is no socket: nothing is logged, and nothing runs" "systemctl restart systemd-journald.socket systemd-journald-dev-log.socket (or the syslog daemon)"; fi
   storage=$(systemd-analyze cat-config systemd/journald.conf 2>/dev/null | sed -nE 's/^[[:space:]]*Storage[[:space:]]*=[[:space:]]*//p' | tail -1)
-  if [ "$storage" = none ] && ! pgrep -x 'rsyslogd|syslog-ng' >/dev/null; then drift log "journald keeps nothing (Storage=none), and no other daemon does" "take Storage=none out of /etc/systemd/journald.conf and its drop-ins; then systemctl restart systemd-journald"; fi
+  if [ "$storage" = none ] && ! pgrep -x rsyslogd >/dev/null && ! pgrep -x syslog-ng >/dev/null; then drift log "journald keeps nothing (Storage=none), and no other daemon does" "take Storage=none out of /etc/systemd/journald.conf and its drop-ins; then systemctl restart systemd-journald"; fi
   gid=$(id -g mcp-reader 2>/dev/null) && read -r low high < /proc/sys/net/ipv4/ping_group_range || return 0
   if [ "$low" -gt "$gid" ] || [ "$high" -lt "$gid" ]; then drift sysctl "net.ipv4.ping_group_range is $low $high: mcp-reader cannot ping" "sysctl -p $SYSCTL, or $AGAIN"; fi
-  if [ -f "$SYSCTL" ]; then sysctl_text "$gid" | says sysctl "$SYSCTL" 644 || true; fi
+  if [ -f "$SYSCTL" ]; then says sysctl "$SYSCTL" 644 < <(sysctl_text "$gid") || true; fi
 }
 check() {
   local f

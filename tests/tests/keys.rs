@@ -74,7 +74,9 @@ fn five_hosts_are_rotated_under_load_without_a_failed_call() {
             std::thread::sleep(Duration::from_millis(50));
         }
         stop.store(true, Ordering::Relaxed);
-        workers.into_iter().for_each(|w| w.join().expect("no call has failed"));
+        for worker in workers {
+            worker.join().expect("no call has failed");
+        }
         rotated
     });
     println!("{long:?} calls in sessions, {short:?} with a login of their own");
@@ -419,9 +421,9 @@ fn each_thing_that_drifted_is_found_with_its_cause() {
             "640",
         ),
         (
-            "usermod -aG sudo mcp-reader",
-            "gpasswd -d mcp-reader sudo",
-            "groups: mcp-reader is in group sudo",
+            "usermod -aG shadow mcp-reader",
+            "gpasswd -d mcp-reader shadow",
+            "groups: mcp-reader is in group shadow",
             "",
         ),
         (

@@ -70,7 +70,12 @@ impl Fake {
 }
 
 impl Targets for Fake {
-    fn add<'a>(&'a self, host: &'a str, public: &'a str, _like: &'a str) -> BoxFuture<'a, Result<(), String>> {
+    fn add<'a>(
+        &'a self,
+        host: &'a str,
+        public: &'a str,
+        _like: &'a str,
+    ) -> BoxFuture<'a, Result<(), String>> {
         let key = russh_print(public);
         Box::pin(async move { self.answer(host, |keys| _ = keys.insert(key)).await })
     }
