@@ -41,7 +41,7 @@ const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", arg
 const origin = "http://localhost:8090";
 const persons = [];
 async function person(options = {}) {
-  const context = await browser.newContext({ locale: "en-GB", ...options });
+  const context = await browser.newContext({ extraHTTPHeaders: { "accept-language": "en" }, ...options });
   const page = await context.newPage();
   page.on("pageerror", (e) => { throw e; });
   const cdp = await context.newCDPSession(page);
@@ -192,7 +192,7 @@ try {
   });
 
   // --- a server whose database and memory somebody else writes ---
-  const database = () => new DatabaseSync(`${STATE}/state.db`);
+  const database = () => new DatabaseSync(`${STATE}/state.db`, { timeout: 10000 });
   await check("what was rewritten after it was shown is not signed for", async () => {
     const id = await propose("restart_unbound", "rewritten");
     await review(alice, id);
@@ -237,14 +237,31 @@ try {
     assert.equal(stateWord(id), "proposed");
   });
   await check("what others wrote is shown harmless", async () => {
-    const hostile = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1> \u001b[31mred\u001b[0m \u202eevil\u202c \u200b'\"--><h1>Approved</h1>";
-    const id = await propose("restart_unbound", hostile);
-    await open(alice, id);
+    const markup = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1>'\"--><h1>Approved</h1>";
+    const id = await propose("restart_unbound", markup);
+    const clean = async (path) => {
+      await alice.page.goto(origin + path);
+      assert.ok(!/[\u0007\u001b\u202e\u202c\u200b]/.test(await alice.page.content()), path);
+      assert.equal(await alice.page.evaluate(() => window.hacked), undefined, path);
+      return alice.page.locator("main").textContent();
+    };
+    await clean(`/proposals/${id}`);
     const text = await alice.page.locator("blockquote").textContent();
     assert.ok(text.includes("<script>") && text.includes("<h1>Approved</h1>"), text);
-    assert.ok(!/[\u001b\u202e\u202c\u200b]/.test(await alice.page.content()));
-    assert.equal(await alice.page.evaluate(() => window.hacked), undefined);
     assert.ok(!(await alice.page.locator("table").first().textContent()).includes("hacked"), "the asker's words are not what will run");
+    // Terminal escapes and bidi are refused when they are proposed; a database that somebody else writes holds them all the same.
+    const hostile = markup + " \u001b[31mred\u001b[0m \u0007\u202eevil\u202c \u200b";
+    const refused = await call("propose_pra_action", { host: HOST, action: "restart_unbound", rationale: hostile });
+    assert.ok(refused.isError);
+    const db = database();
+    db.prepare("UPDATE proposals SET proposed_by = ?, host = ?, reason = ?, risk = ? WHERE id = ?").run(hostile, hostile, hostile, hostile, id);
+    db.close();
+    for (const path of ["/", "/history", "/audit"]) await clean(path);
+    assert.match(await clean("/history"), /evil/);
+    await clean(`/proposals/${id}`);
+    const gone = database();
+    gone.prepare("UPDATE proposals SET state = 'rejected', host = 't1', risk = 'low' WHERE id = ?").run(id);
+    gone.close();
   });
 
   // --- for everybody's eyes and hands ---

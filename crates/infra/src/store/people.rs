@@ -187,7 +187,7 @@ impl Store {
     }
 
     /// Two numbers of which one changes whenever the database does: by other connections, and by this one.
-    pub fn version(&self) -> Result<(i64, i64), StoreError> {
+    pub fn changes(&self) -> Result<(i64, i64), StoreError> {
         let connection = self.lock();
         let others = connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
         let own = connection.query_row("SELECT total_changes()", [], |row| row.get(0))?;

@@ -28,7 +28,7 @@ pub(super) async fn watch_store(app: Arc<App>, sender: watch::Sender<u64>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match app.blocking(|store| store.version()).await {
+        match app.blocking(|store| store.changes()).await {
             Ok(version) if known != Some(version) => {
                 known = Some(version);
                 sender.send_modify(|n| *n += 1);

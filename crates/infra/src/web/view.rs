@@ -85,7 +85,7 @@ pub(super) struct Card {
     id: String,
     subject: String,
     host: String,
-    risk: String,
+    risk: &'static str,
     state: State,
     signed: usize,
     wanted: u32,
@@ -101,7 +101,7 @@ impl From<&Proposal> for Card {
             id: p.id.clone(),
             subject: subject(&p.asked.action, &p.asked.argv),
             host: seen(&p.asked.host),
-            risk: p.asked.risk.clone(),
+            risk: known_risk(&p.asked.risk),
             state: p.state,
             signed: p.signatures.len(),
             wanted: p.asked.approvals,
@@ -111,6 +111,11 @@ impl From<&Proposal> for Card {
             created: moment(p.created_ms),
         }
     }
+}
+
+/// The database is not believed in what becomes part of the markup.
+fn known_risk(word: &str) -> &'static str {
+    ["low", "medium", "high", "critical"].into_iter().find(|known| *known == word).unwrap_or("unknown")
 }
 
 /// An action's name, or the command itself.
