@@ -66,7 +66,10 @@ impl Dashboard {
                         "there is no device {id} that counts: `mcp-linux-infra dashboard devices` shows all"
                     )));
                 };
-                output::line(&format!("The passkey of {} is revoked here. Take its line out of the targets' approvers too.", device.person))
+                output::line(&format!(
+                    "The passkey of {} is revoked here. Take its line out of the targets' approvers too.",
+                    device.person
+                ))
             }
         }
     }
@@ -93,8 +96,13 @@ fn origin(context: &Context) -> Result<String, Ended> {
 }
 
 fn invite(context: &Context, person: &str, role: Role, minutes: i64, json: bool) -> Done {
-    if person.is_empty() || person.len() > 128 || !person.bytes().all(|b| b.is_ascii_alphanumeric() || b"@._+-".contains(&b)) {
-        return Err(Ended::usage("a person's name has 1 to 128 letters, digits and @ . _ + -, as in an approvers' file"));
+    if person.is_empty()
+        || person.len() > 128
+        || !person.bytes().all(|b| b.is_ascii_alphanumeric() || b"@._+-".contains(&b))
+    {
+        return Err(Ended::usage(
+            "a person's name has 1 to 128 letters, digits and @ . _ + -, as in an approvers' file",
+        ));
     }
     let origin = origin(context)?;
     let token = fresh_id("", 32)?;
@@ -103,10 +111,16 @@ fn invite(context: &Context, person: &str, role: Role, minutes: i64, json: bool)
     // Behind the #: no server and no log ever sees it.
     let link = format!("{origin}/enrol#{token}");
     if json {
-        return output::json(&json!({ "person": person, "role": role, "link": link, "expires_ms": expires_ms }));
+        return output::json(
+            &json!({ "person": person, "role": role, "link": link, "expires_ms": expires_ms }),
+        );
     }
     output::line(&link)?;
-    output::line(&format!("For {person} as {}, once, until {}. Give it to nobody else.", role.as_str(), output::time(expires_ms)))
+    output::line(&format!(
+        "For {person} as {}, once, until {}. Give it to nobody else.",
+        role.as_str(),
+        output::time(expires_ms)
+    ))
 }
 
 fn devices(context: &Context, approvers: bool, json: bool) -> Done {
@@ -116,19 +130,30 @@ fn devices(context: &Context, approvers: bool, json: bool) -> Done {
     }
     if approvers {
         let origin = origin(context)?;
-        for device in devices.iter().filter(|d| d.revoked_ms.is_none() && d.purpose == Purpose::Approve && d.role >= Role::Approver) {
+        for device in devices
+            .iter()
+            .filter(|d| d.revoked_ms.is_none() && d.purpose == Purpose::Approve && d.role >= Role::Approver)
+        {
             output::line(&web::approver_line(&device.person, &device.point, &origin).map_err(Ended::usage)?)?;
         }
         return Ok(());
     }
     if devices.is_empty() {
-        return output::line("No passkey is enrolled: `mcp-linux-infra dashboard invite NAME` prints a link.");
+        return output::line(
+            "No passkey is enrolled: `mcp-linux-infra dashboard invite NAME` prints a link.",
+        );
     }
     for d in &devices {
         let used = d.used_ms.map_or_else(|| "never used".to_owned(), output::time);
         let state = d.revoked_ms.map_or(used, |ms| format!("revoked {}", output::time(ms)));
         let purpose = if d.purpose == Purpose::Approve { "approve" } else { "login" };
-        output::line(&format!("{:<24} {:<9} {:<8} {state:<24} {}", d.person, d.role.as_str(), purpose, d.id))?;
+        output::line(&format!(
+            "{:<24} {:<9} {:<8} {state:<24} {}",
+            d.person,
+            d.role.as_str(),
+            purpose,
+            d.id
+        ))?;
     }
     Ok(())
 }

@@ -55,7 +55,8 @@ pub async fn look(app: &App, id: &str) -> Result<Preview, RecoveryError> {
         app.blocking(move |store| store.proposal(&id)).await?
     };
     // One that is over is shown as it was signed.
-    let counts = proposal.statement_expires_ms.is_some_and(|end| end > now_ms()) || proposal.state != State::Proposed;
+    let counts =
+        proposal.statement_expires_ms.is_some_and(|end| end > now_ms()) || proposal.state != State::Proposed;
     let bytes = match proposal.statement.clone().filter(|_| counts) {
         Some(bytes) => bytes,
         None => draft(&proposal.id, &proposal.asked, now_ms() / 1000, lifetime(app))?.to_bytes(),
@@ -188,12 +189,11 @@ fn name_of_signer(
         .map_err(|e| RecoveryError::refused("config", format!("{place}: {e}")))?;
     let envelope = grant::Envelope::new(statement, &[armor])
         .map_err(|e| RecoveryError::refused("signature", e.to_string()))?;
-    let approvals = grant::verify_signatures(&envelope, &approvers, fido, now_ms() / 1000)
-        .map_err(|e| {
-            RecoveryError::refused(
-                "signature",
-                format!("the target would refuse this signature: {e} (approvers: {place})"),
-            )
-        })?;
+    let approvals = grant::verify_signatures(&envelope, &approvers, fido, now_ms() / 1000).map_err(|e| {
+        RecoveryError::refused(
+            "signature",
+            format!("the target would refuse this signature: {e} (approvers: {place})"),
+        )
+    })?;
     Ok(approvals.into_iter().next().map(|a| a.person))
 }

@@ -40,11 +40,9 @@ impl std::str::FromStr for Role {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        ROLES
-            .iter()
-            .find(|(_, word)| *word == text)
-            .map(|(role, _)| *role)
-            .ok_or_else(|| format!("there is no role {text:?}; there are viewer, operator, approver and admin"))
+        ROLES.iter().find(|(_, word)| *word == text).map(|(role, _)| *role).ok_or_else(|| {
+            format!("there is no role {text:?}; there are viewer, operator, approver and admin")
+        })
     }
 }
 
@@ -94,7 +92,13 @@ pub struct Device {
 
 impl Store {
     /// Stores an invitation by the digest of its token; whoever has the token may enrol one device.
-    pub fn invite(&self, token_sha256: &str, person: &str, role: Role, expires_ms: i64) -> Result<(), StoreError> {
+    pub fn invite(
+        &self,
+        token_sha256: &str,
+        person: &str,
+        role: Role,
+        expires_ms: i64,
+    ) -> Result<(), StoreError> {
         self.change(|tx| {
             tx.execute(
                 "INSERT INTO invitations (token_sha256, person, role, expires_ms) VALUES (?1, ?2, ?3, ?4)",
@@ -125,7 +129,15 @@ impl Store {
                 tx.execute(
                     "INSERT INTO devices (id, person, role, purpose, point, counter, created_ms)
                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                    params![passkey.id, person, role.as_str(), purpose, passkey.point, passkey.counter, now_ms()],
+                    params![
+                        passkey.id,
+                        person,
+                        role.as_str(),
+                        purpose,
+                        passkey.point,
+                        passkey.counter,
+                        now_ms()
+                    ],
                 )?;
             }
             let data = json!({ "person": person, "role": role, "login": login.id, "approve": approve.id });
@@ -142,7 +154,8 @@ impl Store {
     /// Whether a device is enrolled and not revoked.
     pub fn device_counts(&self, id: &str) -> Result<bool, StoreError> {
         let connection = self.lock();
-        let mut statement = connection.prepare_cached("SELECT 1 FROM devices WHERE id = ?1 AND revoked_ms IS NULL")?;
+        let mut statement =
+            connection.prepare_cached("SELECT 1 FROM devices WHERE id = ?1 AND revoked_ms IS NULL")?;
         Ok(statement.exists([id])?)
     }
 
@@ -162,10 +175,16 @@ impl Store {
             let Some(device) = find_device(tx, id)?.filter(counts) else { return Ok(false) };
             let grew = counter > device.counter || (counter == 0 && device.counter == 0);
             if !grew {
-                append(tx, &Audit { event: "login_refused", data: json!({ "device": id, "cause": "counter" }) })?;
+                append(
+                    tx,
+                    &Audit { event: "login_refused", data: json!({ "device": id, "cause": "counter" }) },
+                )?;
                 return Ok(false);
             }
-            tx.execute("UPDATE devices SET counter = ?2, used_ms = ?3 WHERE id = ?1", params![id, counter, now_ms()])?;
+            tx.execute(
+                "UPDATE devices SET counter = ?2, used_ms = ?3 WHERE id = ?1",
+                params![id, counter, now_ms()],
+            )?;
             append(tx, &Audit { event: "login", data: json!({ "person": device.person, "device": id }) })?;
             Ok(true)
         })
@@ -218,7 +237,11 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Device> {
         id: row.get("id")?,
         person: row.get("person")?,
         role: role(row)?,
-        purpose: if row.get::<_, String>("purpose")? == "approve" { Purpose::Approve } else { Purpose::Login },
+        purpose: if row.get::<_, String>("purpose")? == "approve" {
+            Purpose::Approve
+        } else {
+            Purpose::Login
+        },
         point: row.get("point")?,
         counter: row.get("counter")?,
         created_ms: row.get("created_ms")?,

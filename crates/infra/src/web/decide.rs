@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::recovery::{self, Preview};
-use crate::store::{Purpose, Role, State as Stands, sha256_hex};
+use crate::store::{Purpose, Role, State as Stands, Store, sha256_hex};
 
 use super::Web;
 use super::enter::{Assertion, decode, encode, from_hex};
@@ -58,11 +58,19 @@ fn view(preview: &Preview, person: &Person) -> View {
         asked_by: seen(&s.proposed_by),
         why: lines(&s.rationale),
         risk: preview.risk.clone(),
-        steps: preview.steps.iter().map(|(phase, argv)| (phase.clone(), seen(&crate::app::line_of(argv)))).collect(),
+        steps: preview
+            .steps
+            .iter()
+            .map(|(phase, argv)| (phase.clone(), seen(&crate::app::line_of(argv))))
+            .collect(),
         state: p.state,
         reason: p.reason.as_deref().map(seen).unwrap_or_default(),
         wanted: p.asked.approvals,
-        signatures: p.signatures.iter().map(|s| (seen(&s.signer), moment(s.signed_ms), seen(&s.fingerprint))).collect(),
+        signatures: p
+            .signatures
+            .iter()
+            .map(|s| (seen(&s.signer), moment(s.signed_ms), seen(&s.fingerprint)))
+            .collect(),
         open: p.state == Stands::Proposed,
         until_ms,
         until: moment(until_ms),
@@ -76,7 +84,11 @@ fn view(preview: &Preview, person: &Person) -> View {
 }
 
 /// Fixes the bytes, so that they can be read and signed.
-pub(super) async fn review(State(web): State<Arc<Web>>, doer: Doer, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+pub(super) async fn review(
+    State(web): State<Arc<Web>>,
+    doer: Doer,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
     doer.at_least(Role::Approver)?;
     let preview = recovery::preview(&web.app, &id).await?;
     Ok(Json(json!({ "sha256": sha256_hex(&preview.bytes) })))
@@ -85,9 +97,12 @@ pub(super) async fn review(State(web): State<Arc<Web>>, doer: Doer, Path(id): Pa
 /// Which of the person's passkeys may sign; an assertion by another one would only be refused later.
 pub(super) async fn keys(State(web): State<Arc<Web>>, doer: Doer) -> Result<Json<Value>, Problem> {
     let person = doer.at_least(Role::Approver)?;
-    let devices = web.app.blocking(|store| store.devices()).await?;
-    let ids: Vec<String> =
-        devices.into_iter().filter(|d| d.person == person.name && d.purpose == Purpose::Approve && d.revoked_ms.is_none()).map(|d| d.id).collect();
+    let devices = web.app.blocking(Store::devices).await?;
+    let ids: Vec<String> = devices
+        .into_iter()
+        .filter(|d| d.person == person.name && d.purpose == Purpose::Approve && d.revoked_ms.is_none())
+        .map(|d| d.id)
+        .collect();
     Ok(Json(json!({ "ids": ids, "rp_id": web.party.id })))
 }
 
@@ -119,10 +134,16 @@ pub(super) async fn approve(
         .ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, "this is no passkey of yours"))?;
     let preview = recovery::look(&web.app, &id).await?;
     if !preview.is_fixed() || sha256_hex(&preview.bytes) != sha256 {
-        return Err(Problem::new(StatusCode::CONFLICT, "what you were shown is not what waits now: look again"));
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "what you were shown is not what waits now: look again",
+        ));
     }
     if preview.proposal.signatures.iter().any(|s| s.signer == person.name) {
-        return Err(Problem::new(StatusCode::CONFLICT, "you have signed already; another person must sign too"));
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "you have signed already; another person must sign too",
+        ));
     }
     let point = from_hex(&device.point);
     let client_data = decode(&given.client_data)?;
@@ -162,7 +183,11 @@ pub(super) async fn reject(
 }
 
 /// Hands an approved proposal to its target, once.
-pub(super) async fn run(State(web): State<Arc<Web>>, doer: Doer, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+pub(super) async fn run(
+    State(web): State<Arc<Web>>,
+    doer: Doer,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
     doer.at_least(Role::Operator)?;
     let wanted = id.clone();
     let proposal = web.app.blocking(move |store| store.proposal(&wanted)).await?;

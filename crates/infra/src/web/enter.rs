@@ -46,7 +46,8 @@ impl Web {
         struct Named {
             challenge: String,
         }
-        let named: Named = serde_json::from_slice(client_data).map_err(|e| Problem::bad(format!("client data: {e}")))?;
+        let named: Named =
+            serde_json::from_slice(client_data).map_err(|e| Problem::bad(format!("client data: {e}")))?;
         if self.sessions.take(&named.challenge, Instant::now()) {
             Ok(named.challenge)
         } else {
@@ -188,7 +189,11 @@ impl Web {
             .party
             .enrolled(&challenge, &client_data, &decode(&made.authenticator_data)?)
             .map_err(|cause| self.failed("enrolment", &cause))?;
-        let new = NewPasskey { id: encode(&enrolled.id), point: to_hex(&enrolled.point), counter: enrolled.counter };
+        let new = NewPasskey {
+            id: encode(&enrolled.id),
+            point: to_hex(&enrolled.point),
+            counter: enrolled.counter,
+        };
         Ok((new, enrolled.point))
     }
 }
@@ -215,7 +220,11 @@ pub(super) struct Revoked {
     id: String,
 }
 
-pub(super) async fn revoke(State(web): State<Arc<Web>>, doer: Doer, body: Body) -> Result<Json<Value>, Problem> {
+pub(super) async fn revoke(
+    State(web): State<Arc<Web>>,
+    doer: Doer,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
     let given: Revoked = read(body).await?;
     // One's own device, or an administrator any.
     let person = if doer.0.device == given.id { doer.0 } else { doer.at_least(Role::Admin)? };
@@ -234,8 +243,9 @@ pub(super) fn to_hex(bytes: &[u8]) -> String {
 
 /// What is not hex gives nothing, and no key is empty.
 pub(super) fn from_hex(text: &str) -> Vec<u8> {
-    let digits = text.as_bytes().chunks(2).map(|pair| {
-        std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok())
-    });
+    let digits = text
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()));
     digits.collect::<Option<Vec<u8>>>().unwrap_or_default()
 }

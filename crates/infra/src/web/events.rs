@@ -12,6 +12,7 @@ use futures::stream;
 use tokio::sync::watch;
 
 use crate::app::App;
+use crate::store::Store;
 
 use super::Web;
 use super::guard::Reader;
@@ -28,7 +29,7 @@ pub(super) async fn watch_store(app: Arc<App>, sender: watch::Sender<u64>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match app.blocking(|store| store.changes()).await {
+        match app.blocking(Store::changes).await {
             Ok(version) if known != Some(version) => {
                 known = Some(version);
                 sender.send_modify(|n| *n += 1);
@@ -44,7 +45,9 @@ pub(super) async fn stream(State(web): State<Arc<Web>>, Reader(_): Reader) -> Re
     let mut changes = web.changes.clone();
     changes.mark_unchanged();
     // What changed between the page and this stream is not missed: the first event comes at once.
-    let first = stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b"retry: 1000\nevent: change\ndata: \n\n")) });
+    let first = stream::once(async {
+        Ok::<_, Infallible>(Bytes::from_static(b"retry: 1000\nevent: change\ndata: \n\n"))
+    });
     let rest = stream::unfold(changes, |mut changes| async move {
         let chunk: &'static [u8] = match tokio::time::timeout(BEAT, changes.changed()).await {
             Ok(Ok(())) => b"event: change\ndata: \n\n",

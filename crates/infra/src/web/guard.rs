@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, ORIGIN};
+use axum::http::header::{
+    ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, ORIGIN,
+};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -60,10 +62,12 @@ pub(super) async fn check(State(web): State<Arc<Web>>, request: Request, next: N
 
 fn refusal(web: &Web, method: &Method, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
     if only(headers, &HOST) != Some(web.authority.as_str()) {
-        return Some((StatusCode::FORBIDDEN, "the Host header is not this dashboard's; set `origin` in [dashboard]"));
+        return Some((
+            StatusCode::FORBIDDEN,
+            "the Host header is not this dashboard's; set `origin` in [dashboard]",
+        ));
     }
     match *method {
-        Method::GET | Method::HEAD => None,
         Method::POST if only(headers, &ORIGIN) != Some(web.party.origin.as_str()) => {
             Some((StatusCode::FORBIDDEN, "only a page of this dashboard may do that"))
         }
@@ -71,7 +75,7 @@ fn refusal(web: &Web, method: &Method, headers: &HeaderMap) -> Option<(StatusCod
         Method::POST if only(headers, &CONTENT_TYPE) != Some("application/json") => {
             Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"))
         }
-        Method::POST => None,
+        Method::GET | Method::HEAD | Method::POST => None,
         _ => Some((StatusCode::METHOD_NOT_ALLOWED, "GET or POST")),
     }
 }
@@ -120,7 +124,10 @@ impl Doer {
         if self.0.role >= role {
             return Ok(self.0);
         }
-        Err(Problem::new(StatusCode::FORBIDDEN, format!("this takes the role {}; yours is {}", role.as_str(), self.0.role.as_str())))
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            format!("this takes the role {}; yours is {}", role.as_str(), self.0.role.as_str()),
+        ))
     }
 }
 
@@ -128,7 +135,10 @@ impl FromRequestParts<Arc<Web>> for Doer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Problem> {
-        person(parts, web).await.map(Self).ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "log in first"))
+        person(parts, web)
+            .await
+            .map(Self)
+            .ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "log in first"))
     }
 }
 
@@ -151,9 +161,9 @@ async fn person(parts: &Parts, web: &Web) -> Option<Person> {
 
 /// A body of JSON, read strictly.
 pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
-    let bytes: Bytes = axum::body::to_bytes(body, BODY)
-        .await
-        .map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a request has at most {BODY} bytes")))?;
+    let bytes: Bytes = axum::body::to_bytes(body, BODY).await.map_err(|_| {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a request has at most {BODY} bytes"))
+    })?;
     serde_json::from_slice(&bytes).map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.to_string()))
 }
 

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::store::{Proposal, Purpose, Role, StoreError, now_ms};
+use crate::store::{Proposal, Purpose, Role, Store, StoreError, now_ms};
 
 use super::guard::{Reader, texts};
 use super::sessions::Person;
@@ -28,12 +28,24 @@ pub(super) struct Searched {
 
 impl Searched {
     fn words(&self) -> Vec<String> {
-        self.q.chars().take(200).collect::<String>().to_lowercase().split_whitespace().map(str::to_owned).collect()
+        self.q
+            .chars()
+            .take(200)
+            .collect::<String>()
+            .to_lowercase()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect()
     }
 }
 
 /// A page that says what went wrong.
-pub(super) fn error_page(t: &'static Texts, person: Option<Person>, status: StatusCode, message: &str) -> Response {
+pub(super) fn error_page(
+    t: &'static Texts,
+    person: Option<Person>,
+    status: StatusCode,
+    message: &str,
+) -> Response {
     let page = Page::new(t, person, "");
     (status, html(&ErrorPage { page, status, message: seen(message) })).into_response()
 }
@@ -50,7 +62,11 @@ pub(super) async fn not_found(headers: HeaderMap) -> Response {
     error_page(texts(&headers), None, StatusCode::NOT_FOUND, "there is no such page")
 }
 
-pub(super) async fn waiting(State(web): State<Arc<Web>>, Reader(person): Reader, headers: HeaderMap) -> Response {
+pub(super) async fn waiting(
+    State(web): State<Arc<Web>>,
+    Reader(person): Reader,
+    headers: HeaderMap,
+) -> Response {
     let t = texts(&headers);
     match web.app.blocking(|store| store.proposals(true, ROWS)).await {
         Ok(rows) => proposals(t, person, &rows, true),
@@ -58,7 +74,11 @@ pub(super) async fn waiting(State(web): State<Arc<Web>>, Reader(person): Reader,
     }
 }
 
-pub(super) async fn history(State(web): State<Arc<Web>>, Reader(person): Reader, headers: HeaderMap) -> Response {
+pub(super) async fn history(
+    State(web): State<Arc<Web>>,
+    Reader(person): Reader,
+    headers: HeaderMap,
+) -> Response {
     let t = texts(&headers);
     match web.app.blocking(|store| store.proposals(false, ROWS)).await {
         Ok(rows) => proposals(t, person, &rows, false),
@@ -67,7 +87,8 @@ pub(super) async fn history(State(web): State<Arc<Web>>, Reader(person): Reader,
 }
 
 fn proposals(t: &'static Texts, person: Person, rows: &[Proposal], waiting: bool) -> Response {
-    let (here, heading, empty) = if waiting { ("/", "waiting", "none_waiting") } else { ("/history", "history", "none") };
+    let (here, heading, empty) =
+        if waiting { ("/", "waiting", "none_waiting") } else { ("/history", "history", "none") };
     let page = Page::new(t, Some(person), here);
     html(&ProposalsPage { page, heading, empty, waiting, rows: rows.iter().map(Card::from).collect() })
 }
@@ -85,7 +106,11 @@ fn table(t: &'static Texts, person: Person, here: &'static str, heading: &'stati
     }
 }
 
-pub(super) async fn hosts(State(web): State<Arc<Web>>, Reader(person): Reader, headers: HeaderMap) -> Response {
+pub(super) async fn hosts(
+    State(web): State<Arc<Web>>,
+    Reader(person): Reader,
+    headers: HeaderMap,
+) -> Response {
     let rows = web.app.config().inventory.iter().map(|h| {
         vec![
             Cell::Text(seen(h.name.as_str())),
@@ -109,7 +134,9 @@ pub(super) async fn policy(
     let mut rows = Vec::new();
     for plugin in catalogue.plugins() {
         for form in plugin.commands.iter().flat_map(|c| &c.forms) {
-            let text = format!("{} {} {} {}", plugin.title, form.usage(), form.title, form.examples.join(" ")).to_lowercase();
+            let text =
+                format!("{} {} {} {}", plugin.title, form.usage(), form.title, form.examples.join(" "))
+                    .to_lowercase();
             if words.iter().all(|w| text.contains(w)) {
                 rows.push(vec![
                     Cell::Text(form.level.to_string()),
@@ -123,10 +150,20 @@ pub(super) async fn policy(
     rows.truncate(2 * ROWS);
     let note = format!("{}: {}", t.get("policy_digest"), catalogue.digest());
     let page = table(t, person, "/policy", "nav_policy");
-    html(&TablePage { note, search: Some(searched.q), columns: vec!["level", "risk", "form", "summary"], rows, ..page })
+    html(&TablePage {
+        note,
+        search: Some(searched.q),
+        columns: vec!["level", "risk", "form", "summary"],
+        rows,
+        ..page
+    })
 }
 
-pub(super) async fn learning(State(web): State<Arc<Web>>, Reader(person): Reader, headers: HeaderMap) -> Response {
+pub(super) async fn learning(
+    State(web): State<Arc<Web>>,
+    Reader(person): Reader,
+    headers: HeaderMap,
+) -> Response {
     let t = texts(&headers);
     let found = match web.app.blocking(|store| store.blocked_commands(1, 0, now_ms() / 1000)).await {
         Ok(found) => found,
@@ -186,9 +223,13 @@ fn audit_row(line: &str) -> Vec<Cell> {
     ]
 }
 
-pub(super) async fn people(State(web): State<Arc<Web>>, Reader(person): Reader, headers: HeaderMap) -> Response {
+pub(super) async fn people(
+    State(web): State<Arc<Web>>,
+    Reader(person): Reader,
+    headers: HeaderMap,
+) -> Response {
     let t = texts(&headers);
-    let devices = match web.app.blocking(|store| store.devices()).await {
+    let devices = match web.app.blocking(Store::devices).await {
         Ok(devices) => devices,
         Err(e) => return store_error(t, Some(person), &e),
     };
@@ -207,9 +248,10 @@ pub(super) async fn people(State(web): State<Arc<Web>>, Reader(person): Reader, 
                 Cell::Text(d.used_ms.map_or_else(|| "–".to_owned(), moment)),
                 Cell::Code(match d.purpose {
                     Purpose::Login => "–".to_owned(),
-                    Purpose::Approve => {
-                        web.party.approver_line(&d.person, &enter::from_hex(&d.point)).map_or_else(|e| e, |line| seen(&line))
-                    }
+                    Purpose::Approve => web
+                        .party
+                        .approver_line(&d.person, &enter::from_hex(&d.point))
+                        .map_or_else(|e| e, |line| seen(&line)),
                 }),
                 last,
             ]
@@ -217,7 +259,13 @@ pub(super) async fn people(State(web): State<Arc<Web>>, Reader(person): Reader, 
         .collect();
     let note = format!("{} {}: {}", t.get("people_help"), t.get("approvers_known"), approvers(&web));
     let page = table(t, person, "/people", "nav_people");
-    html(&TablePage { note, live: true, columns: vec!["person", "role", "last_used", "approvers_line", "device"], rows, ..page })
+    html(&TablePage {
+        note,
+        live: true,
+        columns: vec!["person", "role", "last_used", "approvers_line", "device"],
+        rows,
+        ..page
+    })
 }
 
 /// The persons in this server's copy of the approvers' file.

@@ -77,7 +77,8 @@ impl Dashboard {
         app.store()?;
         let (sender, changes) = watch::channel(0);
         let watcher = tokio::spawn(events::watch_store(Arc::clone(&app), sender));
-        let web = Web { app, party: self.party, authority: self.authority, sessions: Sessions::default(), changes };
+        let web =
+            Web { app, party: self.party, authority: self.authority, sessions: Sessions::default(), changes };
         let router = router(Arc::new(web));
         let stop = async {
             tokio::select! {
@@ -96,7 +97,12 @@ impl Dashboard {
 
 /// What people's browsers show: as configured, or else the port on this machine.
 pub(crate) fn origin(configured: Option<&str>, listen: &str) -> Result<String, String> {
-    let local = || listen.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()).map(|p| format!("http://localhost:{p}"));
+    let local = || {
+        listen
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse::<u16>().ok())
+            .map(|p| format!("http://localhost:{p}"))
+    };
     configured.map(str::to_owned).or_else(local).ok_or_else(|| {
         "a dashboard on a unix socket needs `origin` in [dashboard] of the config: what people's browsers show".to_owned()
     })

@@ -53,7 +53,12 @@ struct ClientData {
 
 impl Party {
     /// Checks an enrolment; `challenge` is ours, base64url.
-    pub(super) fn enrolled(&self, challenge: &str, client_data: &[u8], authenticator: &[u8]) -> Result<Enrolled, String> {
+    pub(super) fn enrolled(
+        &self,
+        challenge: &str,
+        client_data: &[u8],
+        authenticator: &[u8],
+    ) -> Result<Enrolled, String> {
         self.client_data(client_data, "webauthn.create", challenge)?;
         let (flags, counter) = self.head(authenticator)?;
         if flags & ATTESTED == 0 {
@@ -159,7 +164,8 @@ mod tests {
     }
 
     fn client_data(kind: &str, challenge: &str, origin: &str) -> Vec<u8> {
-        format!(r#"{{"type":"{kind}","challenge":"{challenge}","origin":"{origin}","crossOrigin":false}}"#).into_bytes()
+        format!(r#"{{"type":"{kind}","challenge":"{challenge}","origin":"{origin}","crossOrigin":false}}"#)
+            .into_bytes()
     }
 
     fn head(id: &str, flags: u8, counter: u32) -> Vec<u8> {
@@ -206,17 +212,24 @@ mod tests {
             let signed = [authenticator, digest(&SHA256, client).as_ref()].concat();
             key.sign(&SystemRandom::new(), &signed).unwrap().as_ref().to_vec()
         };
-        let good = (client_data("webauthn.get", "abc", "https://approve.example.org"), head("approve.example.org", 5, 9));
+        let good = (
+            client_data("webauthn.get", "abc", "https://approve.example.org"),
+            head("approve.example.org", 5, 9),
+        );
         let signature = sign(&good.0, &good.1);
         assert_eq!(party().asserted("abc", point, &good.0, &good.1, &signature), Ok(9));
-        let other = super::tests::key();
+        let other = self::key();
         assert!(party().asserted("abc", other.public_key().as_ref(), &good.0, &good.1, &signature).is_err());
         assert!(party().asserted("abd", point, &good.0, &good.1, &signature).is_err());
         // each signed anew, so that only the field decides
         for (what, client, authenticator) in [
             ("type", client_data("webauthn.create", "abc", "https://approve.example.org"), good.1.clone()),
             ("origin", client_data("webauthn.get", "abc", "https://evil.example.org"), good.1.clone()),
-            ("plain origin", client_data("webauthn.get", "abc", "http://approve.example.org"), good.1.clone()),
+            (
+                "plain origin",
+                client_data("webauthn.get", "abc", "http://approve.example.org"),
+                good.1.clone(),
+            ),
             ("rp id", good.0.clone(), head("evil.example.org", 5, 9)),
             ("presence", good.0.clone(), head("approve.example.org", 4, 9)),
             ("verification", good.0.clone(), head("approve.example.org", 1, 9)),

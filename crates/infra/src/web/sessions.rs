@@ -134,7 +134,7 @@ mod tests {
         sessions.begin("t", alice(), start);
         assert!(sessions.person("other", start).is_none());
         let mut now = start;
-        while now < start + ABSOLUTE - Duration::from_mins(20) {
+        while now + Duration::from_mins(20) < start + ABSOLUTE {
             assert!(sessions.person("t", now).is_some());
             now += Duration::from_mins(20);
         }

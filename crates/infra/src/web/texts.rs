@@ -27,7 +27,9 @@ static LANGUAGES: LazyLock<Vec<Texts>> = LazyLock::new(|| {
 impl Texts {
     /// The first language of an `Accept-Language` header that there is; English otherwise.
     pub(super) fn choose(accepted: &str) -> &'static Self {
-        let wanted = accepted.split(',').map(|l| l.split(['-', ';']).next().unwrap_or_default().trim().to_ascii_lowercase());
+        let wanted = accepted
+            .split(',')
+            .map(|l| l.split(['-', ';']).next().unwrap_or_default().trim().to_ascii_lowercase());
         let found = wanted.into_iter().find_map(|w| LANGUAGES.iter().find(|l| l.language == w));
         found.unwrap_or(&LANGUAGES[0])
     }
@@ -61,7 +63,13 @@ mod tests {
 
     #[test]
     fn the_first_language_that_there_is_is_taken() {
-        for (accepted, language) in [("", "en"), ("fr-CA,fr;q=0.9,en;q=0.8", "fr"), ("de, FR;q=0.5", "fr"), ("en,fr", "en"), ("*", "en")] {
+        for (accepted, language) in [
+            ("", "en"),
+            ("fr-CA,fr;q=0.9,en;q=0.8", "fr"),
+            ("de, FR;q=0.5", "fr"),
+            ("en,fr", "en"),
+            ("*", "en"),
+        ] {
             assert_eq!(Texts::choose(accepted).language, language, "{accepted}");
         }
     }

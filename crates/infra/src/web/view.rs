@@ -171,7 +171,7 @@ pub(super) struct ProposalPage {
 
 /// What a target answered.
 pub(super) struct Outcome {
-    outcome: String,
+    word: String,
     code: String,
     message: String,
     steps: Vec<Step>,
@@ -189,15 +189,20 @@ impl From<&Value> for Outcome {
         let text = |v: &Value| seen(v.as_str().unwrap_or_default());
         let steps = result["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
         Self {
-            outcome: text(&result["outcome"]),
+            word: text(&result["outcome"]),
             code: text(&result["code"]),
             message: text(&result["message"]),
             steps: steps
                 .iter()
                 .map(|s| {
-                    let argv: Vec<String> =
-                        s["argv"].as_array().into_iter().flatten().filter_map(|a| a.as_str().map(str::to_owned)).collect();
-                    let output = [&s["stdout"], &s["stderr"]].map(|v| lines(v.as_str().unwrap_or_default())).join("");
+                    let argv: Vec<String> = s["argv"]
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .filter_map(|a| a.as_str().map(str::to_owned))
+                        .collect();
+                    let output =
+                        [&s["stdout"], &s["stderr"]].map(|v| lines(v.as_str().unwrap_or_default())).join("");
                     Step {
                         phase: text(&s["phase"]),
                         line: seen(&crate::app::line_of(&argv)),

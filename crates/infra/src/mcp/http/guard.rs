@@ -16,9 +16,9 @@ use serde::de::IgnoredAny;
 
 use crate::config::Http;
 
-use crate::listen::{Bound, is_local};
 use super::sessions::Sessions;
 use super::tokens::{Principal, Tokens};
+use crate::listen::{Bound, is_local};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 /// Nesting of a request's JSON; our own arguments need four.

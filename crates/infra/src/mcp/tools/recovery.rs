@@ -296,7 +296,8 @@ async fn wait_for_approval(call: Call, arguments: Wait) -> Result<Reply<Waited>,
     let end = Instant::now() + Duration::from_secs(arguments.timeout_seconds);
     let proposal = loop {
         let id = arguments.id.clone();
-        let proposal = call.app.blocking(move |store| store.proposal(&id)).await.map_err(RecoveryError::from)?;
+        let proposal =
+            call.app.blocking(move |store| store.proposal(&id)).await.map_err(RecoveryError::from)?;
         if proposal.state != State::Proposed || Instant::now() >= end {
             break proposal;
         }
@@ -305,7 +306,10 @@ async fn wait_for_approval(call: Call, arguments: Wait) -> Result<Reply<Waited>,
     let waiting = proposal.state == State::Proposed;
     let row = ProposalRow::from(&proposal);
     let next = if waiting { "It still waits: call again, or tell the person." } else { "" };
-    Ok(Reply { text: format!("{}\n{next}", row.line()).trim_end().to_owned(), data: Waited { proposal: row, waiting } })
+    Ok(Reply {
+        text: format!("{}\n{next}", row.line()).trim_end().to_owned(),
+        data: Waited { proposal: row, waiting },
+    })
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
