@@ -209,7 +209,11 @@ end_sessions() {
 }
 
 # --- take all of it back ---
-packaged() { dpkg-query -S "$1" >/dev/null 2>&1 || rpm -qf "$1" >/dev/null 2>&1; }
+packaged() {  # rpm is asked only where it has a database: it would make one
+  dpkg-query -S "$1" >/dev/null 2>&1 && return
+  [ -e /usr/lib/sysimage/rpm ] || [ -e /var/lib/rpm/rpmdb.sqlite ] || [ -e /var/lib/rpm/Packages ] || return 1
+  rpm -qf "$1" >/dev/null 2>&1
+}
 uninstall() {
   local user p
   rm -f "$SSHD" "$SUDOERS" "$LOGROTATE"
@@ -282,7 +286,7 @@ lay_ledger() {
   install -d -o root -g root -m 700 "$LIB/ledger"
   if [ ! -f "$LIB/ledger/clock" ]; then
     # A host that has run grants has lost the record of those used: grants from before now are refused from here on.
-    if [ -s "$LOG" ]; then date +%s | put "$LIB/ledger/epoch" 600; fi
+    if [ -n "$(find "$LOG" "$LOG".* -size +0 2>/dev/null)" ]; then date +%s | put "$LIB/ledger/epoch" 600; fi
     echo 0 | put "$LIB/ledger/clock" 600
   fi
   if [ ! -f "$LOG" ]; then install -o root -g root -m 640 /dev/null "$LOG"; fi

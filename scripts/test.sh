@@ -85,6 +85,7 @@ if [ $lab = 1 ]; then
   # The server's program is the one that the integration tests have built: to build the package alone takes other features of its
   # dependencies, and two minutes.
   tests "end-to-end tests" cargo nextest run --locked -p e2e --no-fail-fast -E 'not (binary(kubernetes) or binary(keys) or binary(ansible))'
+  step "dashboard in Chromium, with passkeys" scripts/browser.sh
   step "kube-apiserver (built once, cached)" lab/k8s-apiserver.sh build
   step "kube-apiserver up" lab/k8s-apiserver.sh up
   tests "kubectl against a real API server" cargo nextest run --locked -p e2e --test kubernetes --no-fail-fast
