@@ -99,8 +99,9 @@ if [ $lab = 1 ]; then
   step "ansible-core, pinned" scripts/ansible-venv.sh
   tests "Ansible: from a bare host to a target, attacked, rotated, revoked, and back" \
     env LAB_DIRECT=5 cargo nextest run --locked -p e2e --test ansible -j 3 --no-fail-fast
-  # Last: it takes the lab down for a clean host of its own.
+  # Last: these take the lab down for a clean host of their own.
   step "packages: install, upgrade, remove, purge on a clean host" scripts/test-packages.sh
+  step "README's quick start, to the letter, on a clean host" scripts/quick-start.sh
 else
   say "SKIPPED: the end-to-end tests (--no-lab)"
 fi

@@ -38,14 +38,19 @@ fn backups(database: &Path) -> usize {
 #[test]
 fn an_older_database_is_kept_and_migrated_and_that_is_said_once() {
     let (dir, database) = folder();
-    // What the second version brought is taken away again.
+    // What the later versions brought is taken away again.
     let older = Connection::open(&database).unwrap();
-    older.execute_batch("DROP TABLE blocked_commands; PRAGMA user_version = 1;").unwrap();
+    let now: i64 = older.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    older
+        .execute_batch(
+            "DROP TABLE blocked_commands; DROP TABLE invitations; DROP TABLE devices; PRAGMA user_version = 1;",
+        )
+        .unwrap();
     drop(older);
     let (status, said) = audit(dir.path());
     assert!(
         status == Some(0)
-            && said.contains("was of version 1 and is of version 2")
+            && said.contains(&format!("was of version 1 and is of version {now}"))
             && said.contains("state-v1-"),
         "{said}"
     );
@@ -60,6 +65,9 @@ fn a_newer_database_is_refused_with_both_versions() {
     Connection::open(&database).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let before = std::fs::read(&database).unwrap();
     let (status, said) = audit(dir.path());
-    assert!(status == Some(1) && said.contains("of version 99") && said.contains("up to 2"), "{said}");
+    assert!(
+        status == Some(1) && said.contains("of version 99") && said.contains("versions up to "),
+        "{said}"
+    );
     assert_eq!((std::fs::read(&database).unwrap(), backups(&database)), (before, 0));
 }

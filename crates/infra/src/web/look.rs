@@ -244,7 +244,7 @@ pub(super) async fn people(
             };
             vec![
                 Cell::Text(seen(&d.person)),
-                Cell::Text(d.role.as_str().to_owned()),
+                Cell::Text(t.word(d.role.as_str())),
                 Cell::Text(d.used_ms.map_or_else(|| "–".to_owned(), moment)),
                 Cell::Code(match d.purpose {
                     Purpose::Login => "–".to_owned(),

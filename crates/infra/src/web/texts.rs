@@ -34,6 +34,11 @@ impl Texts {
         found.unwrap_or(&LANGUAGES[0])
     }
 
+    /// A word of ours, such as a state or a risk, in this language.
+    pub(super) fn word(&self, word: impl std::fmt::Display) -> String {
+        self.get(&word.to_string()).to_owned()
+    }
+
     /// The text of a key; a key that does not exist shows itself.
     pub(super) fn get<'a>(&'a self, key: &'a str) -> &'a str {
         self.texts.get(key).map_or(key, String::as_str)

@@ -19,9 +19,9 @@ pub(super) fn seen(text: &str) -> String {
     hygiene::escaped(text.as_bytes())
 }
 
-/// A moment in UTC.
+/// A moment in UTC, on one line.
 pub(super) fn moment(ms: i64) -> String {
-    crate::app::utc(ms)
+    crate::app::utc(ms).replace(' ', "\u{a0}")
 }
 
 /// What every page has.

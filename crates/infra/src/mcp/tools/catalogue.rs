@@ -15,30 +15,28 @@ pub(super) fn tools() -> Vec<Tool> {
             "list_command_plugins",
             "List the families of commands",
             LOOK,
-            "Lists the plugins of the command policy: name, title, how many commands and forms, and the digest of the policy.",
+            "The plugins of the command policy, how many forms each has, and the policy's digest.",
             list_command_plugins,
         ),
         tool(
             "get_plugin_details",
             "Show one family of commands",
             LOOK,
-            "Shows every form of a plugin: how it is written, its level (auto, manual, blocked), its risk, an example or the \
-             reason why it is blocked.",
+            "Every form of a plugin: usage, level (auto, manual, blocked), risk, an example or the reason.",
             get_plugin_details,
         ),
         tool(
             "search_commands",
             "Search the permitted commands",
             LOOK,
-            "Finds commands by a word of their name, title or example, for example `dns`, `memory` or `journal`; what runs at \
-             once comes first.",
+            "Commands by words of their name, title or example, such as `dns`; what runs at once comes first.",
             search_commands,
         ),
         tool(
             "show_command_whitelist",
             "Show what may run at once",
             LOOK,
-            "Shows how every form that runs without approval is written, by plugin. search_commands answers with less.",
+            "Every form that runs without approval, by plugin. search_commands answers with less.",
             show_command_whitelist,
         ),
     ]

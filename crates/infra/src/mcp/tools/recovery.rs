@@ -48,7 +48,7 @@ pub(super) fn tools() -> Vec<Tool> {
             "wait_for_approval",
             "Wait for a person's decision",
             LOOK,
-            "Answers when a person has decided on the proposal, or after `timeout_seconds`.",
+            "Waits until a person has decided on a proposal.",
             wait_for_approval,
         ),
     ]
