@@ -35,7 +35,9 @@ pub(super) async fn show(
     let view = view(&preview, &person);
     let page = ProposalPage {
         may_decide: person.role >= Role::Approver,
-        may_run: person.role >= Role::Operator && preview.proposal.state == Stands::Approved,
+        may_run: person.role >= Role::Operator
+            && preview.proposal.state == Stands::Approved
+            && preview.is_fixed(),
         page: Page::new(t, Some(person), "/proposals"),
         view,
     };
@@ -71,14 +73,15 @@ fn view(preview: &Preview, person: &Person) -> View {
             .iter()
             .map(|s| (seen(&s.signer), moment(s.signed_ms), seen(&s.fingerprint)))
             .collect(),
-        open: p.state == Stands::Proposed,
+        // An approval that nobody ran in time is signed anew, by everybody.
+        open: p.state == Stands::Proposed || (p.state == Stands::Approved && !fixed),
         until_ms,
         until: moment(until_ms),
         fixed,
         bytes: if fixed { seen(&String::from_utf8_lossy(&preview.bytes)) } else { String::new() },
         sha256: sha256_hex(&preview.bytes),
         challenge,
-        signed_by_me: p.signatures.iter().any(|s| s.signer == person.name),
+        signed_by_me: fixed && p.signatures.iter().any(|s| s.signer == person.name),
         result: p.result.as_ref().map(Outcome::from),
     }
 }
@@ -195,4 +198,83 @@ pub(super) async fn run(
     let subject = if proposal.asked.action.is_empty() { "command" } else { proposal.asked.action.as_str() };
     let done = recovery::execute(&web.app, &host, subject, &id).await?;
     Ok(Json(json!({ "state": done.proposal.state, "now": done.now })))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::store::{NewProposal, Proposal, ProposalKind, Signature, now_ms};
+
+    /// A proposal that alice has signed, and whose statement ends so many ms from now.
+    fn signed(state: Stands, ends_in_ms: i64) -> View {
+        let statement = grant::Statement {
+            v: grant::VERSION,
+            proposal: "pr_0000000000000001".to_owned(),
+            tenant: "default".to_owned(),
+            host: "web01".to_owned(),
+            machine_id: "0".repeat(64),
+            kind: grant::Kind::Action,
+            action: "restart_unbound".to_owned(),
+            params: BTreeMap::new(),
+            argv: Vec::new(),
+            plan: "0".repeat(64),
+            policy: "0".repeat(64),
+            rationale: "slow".to_owned(),
+            proposed_by: "assistant".to_owned(),
+            not_before: 0,
+            expires_at: (now_ms() + ends_in_ms) / 1000,
+            nonce: "0".repeat(32),
+            break_glass: None,
+        };
+        let bytes = statement.to_bytes();
+        let proposal = Proposal {
+            id: statement.proposal.clone(),
+            asked: NewProposal {
+                tenant: statement.tenant.clone(),
+                host: statement.host.clone(),
+                kind: ProposalKind::Action,
+                action: statement.action.clone(),
+                params: BTreeMap::new(),
+                argv: Vec::new(),
+                risk: "medium".to_owned(),
+                rationale: statement.rationale.clone(),
+                proposed_by: statement.proposed_by.clone(),
+                machine_id: statement.machine_id.clone(),
+                plan: statement.plan.clone(),
+                policy: statement.policy.clone(),
+                approvals: 2,
+                expires_ms: now_ms() + 3_600_000,
+            },
+            created_ms: now_ms(),
+            state,
+            reason: None,
+            statement: Some(bytes.clone()),
+            statement_expires_ms: Some(now_ms() + ends_in_ms),
+            signatures: vec![Signature {
+                fingerprint: "SHA256:x".to_owned(),
+                signer: "alice".to_owned(),
+                armor: String::new(),
+                signed_ms: now_ms(),
+            }],
+            result: None,
+        };
+        let preview = Preview { proposal, bytes, statement, risk: "medium".to_owned(), steps: Vec::new() };
+        let alice = Person { name: "alice".to_owned(), role: Role::Approver, device: "d".to_owned() };
+        view(&preview, &alice)
+    }
+
+    #[test]
+    fn a_signature_counts_while_its_statement_does() {
+        let waits = signed(Stands::Proposed, 60_000);
+        assert!(waits.open && waits.fixed && waits.signed_by_me);
+        assert!(!signed(Stands::Approved, 60_000).open);
+        for state in [Stands::Proposed, Stands::Approved] {
+            let late = signed(state, -1000);
+            assert!(late.open && !late.fixed && !late.signed_by_me, "{state}: it may be signed anew");
+            assert!(late.challenge.is_empty(), "nothing to sign before it is fixed again");
+        }
+        assert!(!signed(Stands::Failed, -1000).open);
+    }
 }
