@@ -282,23 +282,57 @@ fn try_example(lab: &Lab, plain: &Plain, example: &Example) -> Row {
     Row { form: example.form.clone(), line: example.line.clone(), exit: said.exit, verdict }
 }
 
-/// Runs them all, some at once.
+/// So often is tried again, alone, what differed while others ran: a state of the host that changes twice within one example (a
+/// neighbour's entry, a measurement) is no difference of the wrapper, and one of the wrapper comes back each time.
+const AGAIN: usize = 3;
+
+/// Tries a row that differs again, until it agrees or has differed each time.
+fn settle(lab: &Lab, plain: &Plain, example: &Example, mut row: Row) -> Row {
+    for _ in 0..AGAIN {
+        let Err(cause) = &row.verdict else { break };
+        println!("once more, alone: {}: {cause}", row.line);
+        row = try_example(lab, plain, example);
+    }
+    row
+}
+
+/// Looks until the host is as it was, or has not become so: units that D-Bus starts and connections that close go by themselves.
+fn look_after(lab: &Lab, before: &State) -> State {
+    let mut after = State::look(lab, HOST);
+    for _ in 0..AGAIN {
+        let changes = before.changes(&after);
+        if changes.is_empty() {
+            break;
+        }
+        println!("the host has changed, or not yet settled:\n  {}", changes.join("\n  "));
+        after = State::look(lab, HOST);
+    }
+    after
+}
+
+/// Runs them all, some at once, and what then differs alone.
 fn try_all(lab: &Lab, plain: &Plain, examples: &[&Example]) -> Vec<Row> {
     let (next, rows) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
-                while let Some(example) = examples.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some((number, example)) = next_of(&next, examples) {
                     let started = Instant::now();
                     let row = try_example(lab, plain, example);
                     let took = started.elapsed().as_millis();
                     println!("{took:6} ms, exit {:3}, {:?}: {}", row.exit, row.verdict, row.line);
-                    rows.lock().unwrap().push(row);
+                    rows.lock().unwrap().push((number, row));
                 }
             });
         }
     });
-    rows.into_inner().unwrap()
+    let rows = rows.into_inner().unwrap();
+    rows.into_iter().map(|(number, row)| settle(lab, plain, examples[number], row)).collect()
+}
+
+fn next_of<'a>(next: &AtomicUsize, examples: &[&'a Example]) -> Option<(usize, &'a Example)> {
+    let number = next.fetch_add(1, Ordering::Relaxed);
+    examples.get(number).map(|example| (number, *example))
 }
 
 #[test]
@@ -343,9 +377,7 @@ fn every_example_of_every_auto_form_says_what_it_says_plainly_and_changes_nothin
         );
     }
     let rows = try_all(&lab, &plain, &here);
-    let after = State::look(&lab, HOST);
-    drop(ops);
-    drop(fixture);
+    let after = look_after(&lab, &before);
 
     let count = |wanted: Agreement| rows.iter().filter(|r| r.verdict == Ok(wanted)).count();
     let failed: Vec<String> = rows
@@ -371,6 +403,9 @@ fn every_example_of_every_auto_form_says_what_it_says_plainly_and_changes_nothin
     );
     println!("other than 0:\n  {}", nonzero.join("\n  "));
     println!("differ:\n  {}", failed.join("\n  "));
+    // After the results were printed: it fails by itself when the host does not become as it was.
+    drop(ops);
+    drop(fixture);
     assert_eq!(rows.len() + not_here.len(), examples.len());
     let unforeseen: Vec<&String> =
         nonzero.iter().filter(|line| !FAILS.iter().any(|(start, _)| line.starts_with(start))).collect();
