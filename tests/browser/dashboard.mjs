@@ -162,10 +162,44 @@ try {
     const before = onHost("systemctl", "show", "unbound", "--property=MainPID");
     await open(alice, id);
     await alice.page.getByLabel("Reason").fill("not now");
-    await alice.page.getByRole("button", { name: "Reject" }).click();
+    await alice.page.getByRole("button", { name: "Reject here only" }).click();
     await alice.page.locator(".state-rejected").waitFor();
     const answer = await call("execute_pra_action", { host: HOST, action: "restart_unbound", approval_token: id });
     assert.ok(answer.isError, JSON.stringify(answer));
+    assert.equal(onHost("systemctl", "show", "unbound", "--property=MainPID"), before);
+  });
+  await check("deny with the passkey: a complete grant is refused on the target, and nothing runs", async () => {
+    const id = await propose("restart_unbound", "to be denied");
+    await sign(alice, id);
+    await alice.page.locator(".state-approved").waitFor();
+    const grant = own("proposals", "show", id, "--grant");
+    const before = onHost("systemctl", "show", "unbound", "--property=MainPID");
+    await open(bob, id);
+    await bob.page.getByLabel("Reason").fill("wait for Monday");
+    // One who is shown nothing has nothing to sign.
+    assert.equal(await bob.page.getByRole("button", { name: "Sign the denial" }).isVisible(), false);
+    await bob.page.getByRole("button", { name: "Deny with my passkey" }).click();
+    const shown = await bob.page.locator("#denial pre").textContent();
+    await bob.page.getByRole("button", { name: "Sign the denial" }).waitFor();
+    const signed = JSON.parse(await bob.page.locator("#denial pre").textContent());
+    assert.deepEqual([signed.kind, signed.proposal, signed.host, signed.rationale, signed.action], ["deny", id, HOST, "wait for Monday", ""], shown);
+    const digest = await bob.page.locator("#denial .digest").textContent();
+    assert.equal(stateWord(id), "approved", "nothing is decided before the signature");
+    // An approval's bytes are no denial, whoever sends them; and an assertion over other bytes is none.
+    const [begun] = [(await post(bob, `/proposals/${id}/deny/begin`, { reason: "other" }))[1]];
+    const given = await assertion(bob, begun.challenge);
+    const approval = grant.slice(0, grant.indexOf("-----BEGIN"));
+    assert.equal((await post(bob, `/proposals/${id}/deny`, { statement: approval, ...given }))[0], 409);
+    assert.equal((await post(bob, `/proposals/${id}/deny`, { statement: JSON.stringify(signed) + "\n", ...given }))[0], 403);
+    assert.equal((await post(alice, `/proposals/${id}/deny`, { statement: begun.statement, ...given }))[0], 403);
+    assert.equal(stateWord(id), "approved");
+    await bob.page.getByRole("button", { name: "Sign the denial" }).click();
+    await bob.page.locator(".state-rejected").waitFor();
+    await bob.page.getByText("The target knows.").waitFor();
+    assert.ok(own("audit", "tail", "-n", "20", "--json").includes(digest), "the digest of what was signed is in the chain");
+    // Whoever kept the complete grant hands it over by themselves.
+    const answer = execFileSync("sh", ["-c", `"$LAB/host.sh" exec "$HOST" /usr/local/sbin/pra-run; true`], { input: grant, encoding: "utf8" });
+    assert.match(answer, /"code":"denied"/);
     assert.equal(onHost("systemctl", "show", "unbound", "--property=MainPID"), before);
   });
   await check("two persons: one is not enough, and one twice is one", async () => {
@@ -184,7 +218,7 @@ try {
     const id = await propose("restart_unbound", "viewer");
     await open(viewer, id);
     await viewer.page.getByText("Your role may look at this").waitFor();
-    for (const path of ["review", "keys", "approve", "reject", "run"]) {
+    for (const path of ["review", "keys", "approve", "reject", "deny/begin", "deny", "deliver", "run"]) {
       const [status] = await post(viewer, `/proposals/${id}/${path}`, { reason: "x" });
       assert.equal(status, 403, path);
     }

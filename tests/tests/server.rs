@@ -145,6 +145,30 @@ fn a_manual_command_is_proposed_signed_and_run_exactly() {
 }
 
 #[test]
+fn a_denial_that_was_signed_here_holds_on_the_target() {
+    let lab = Lab::get();
+    let server = Server::new(&lab);
+    let mut client = Client::start(&server, Era::Modern);
+    let asked = json!({ "host": "t1", "action": "restart_unbound", "rationale": "to be denied" });
+    let proposed = client.call("propose_pra_action", &asked);
+    let id = proposed["structuredContent"]["proposal"]["id"].as_str().unwrap().to_owned();
+    let before = lab.must("t1", "systemctl show unbound -p MainPID --value");
+    let key = |name: &str| lab.key(name).to_str().unwrap().to_owned();
+    assert_eq!(server.cli(&["approve", &id, "--key", &key("alice"), "--yes"]).exit, 0);
+    let grant = server.cli(&["proposals", "show", &id, "--grant"]).out;
+    let stranger = server.cli(&["reject", &id, "--reason", "no", "--key", &key("mallory")]);
+    assert_eq!(stranger.exit, 4, "{stranger:?}");
+    let denied = server.cli(&["reject", &id, "--reason", "not today", "--key", &key("bob")]);
+    assert!(denied.exit == 0 && denied.out.contains("t1 knows"), "{denied:?}");
+    // Whoever took the server over kept the complete grant.
+    let said = lab.hand_over("t1", grant.as_bytes());
+    assert!(said.exit == 126 && said.out.contains("\"code\":\"denied\""), "{said:?}");
+    let execute = json!({ "host": "t1", "action": "restart_unbound", "approval_token": id });
+    assert_eq!(client.call("execute_pra_action", &execute)["isError"], true);
+    assert_eq!(lab.must("t1", "systemctl show unbound -p MainPID --value"), before, "nothing has run");
+}
+
+#[test]
 fn every_looking_tool_answers_on_a_real_host() {
     let lab = Lab::get();
     let server = Server::new(&lab);

@@ -369,11 +369,10 @@ fn without_its_ledger_or_log_the_target_refuses_all() {
     assert_eq!(lab.hand_over("t1", &envelope()).exit, 0);
 }
 
-#[test]
-fn the_documented_way_without_a_server_works_as_it_is_written() {
-    let lab = Lab::get();
+/// `scripts/offline-grant.sh` with these arguments for t1, signed by these persons with `ssh-keygen`.
+fn offline(lab: &Lab, arguments: &[&str], keys: &[&str]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
-    let grant = dir.path().join("grant.json");
+    let statement = dir.path().join("grant.json");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/offline-grant.sh");
     let ssh = format!(
         "ip netns exec {}-ctl ssh -F none -o BatchMode=yes -o IdentitiesOnly=yes -o UserKnownHostsFile={} -i {}",
@@ -383,18 +382,29 @@ fn the_documented_way_without_a_server_works_as_it_is_written() {
     );
     let account = format!("mcp-reader@{}", lab.address("t1"));
     let mut draft = std::process::Command::new(script);
-    draft.args([&account, "rotate_logs", "logs are large", "config=labapp"]).env("SSH", ssh);
-    let made = run(&mut draft, b"");
+    let made = run(draft.arg(account).args(arguments).env("SSH", ssh), b"");
     assert_eq!(made.exit, 0, "{made:?}");
-    std::fs::write(&grant, &made.out).unwrap();
-    let mut keygen = std::process::Command::new("ssh-keygen");
-    keygen
-        .args(["-q", "-Y", "sign", "-n", "pra-grant@mcp-linux-infra", "-f"])
-        .arg(lab.key("alice"))
-        .arg(&grant);
-    assert_eq!(run(&mut keygen, b"").exit, 0);
-    let signature = std::fs::read(dir.path().join("grant.json.sig")).unwrap();
-    let envelope = [made.out.as_bytes(), &signature].concat();
+    std::fs::write(&statement, &made.out).unwrap();
+    let mut envelope = made.out.into_bytes();
+    for key in keys {
+        let signature = statement.with_extension("json.sig");
+        let _ = std::fs::remove_file(&signature);
+        let mut keygen = std::process::Command::new("ssh-keygen");
+        keygen
+            .args(["-q", "-Y", "sign", "-n", "pra-grant@mcp-linux-infra", "-f"])
+            .arg(lab.key(key))
+            .arg(&statement);
+        assert_eq!(run(&mut keygen, b"").exit, 0);
+        envelope.extend(std::fs::read(signature).unwrap());
+    }
+    envelope
+}
+
+#[test]
+fn the_documented_way_without_a_server_works_as_it_is_written() {
+    let lab = Lab::get();
+    let dir = tempfile::tempdir().unwrap();
+    let envelope = offline(&lab, &["rotate_logs", "logs are large", "config=labapp"], &["alice"]);
     let bundle = dir.path().join("bundle");
     std::fs::write(&bundle, &envelope).unwrap();
     let mut verify = std::process::Command::new(Lab::program());
@@ -403,4 +413,46 @@ fn the_documented_way_without_a_server_works_as_it_is_written() {
     assert!(verified.exit == 0 && verified.out.contains("alice@example.org"), "{verified:?}");
     let said = lab.hand_over("t1", &envelope);
     assert_eq!((said.exit, &result(&said)["outcome"]), (0, &"succeeded".into()), "{said:?}");
+}
+
+#[test]
+fn without_a_server_a_proposal_is_denied_as_it_is_written() {
+    let lab = Lab::get();
+    let grant = offline(&lab, &["rotate_logs", "logs are large", "config=labapp"], &["alice"]);
+    let text = String::from_utf8_lossy(&grant);
+    let id = text.split("\"proposal\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let said = lab.hand_over("t1", &offline(&lab, &["--deny", id, "not on a Friday"], &["bob"]));
+    assert_eq!((said.exit, &result(&said)["code"]), (0, &"denied".into()), "{said:?}");
+    let said = lab.hand_over("t1", &grant);
+    assert_eq!((said.exit, &result(&said)["code"]), (126, &"denied".into()), "{said:?}");
+    assert!(result(&said)["steps"].as_array().unwrap().is_empty(), "{said:?}");
+}
+
+#[test]
+fn without_a_server_the_glass_is_broken_and_reviewed_as_it_is_written() {
+    let lab = Lab::get();
+    let config = "/etc/mcp-linux-infra/target.toml";
+    let rules = "[approval.actions.rotate_logs]\nmin = 2\n[[break_glass]]\nactions = [\"rotate_logs\"]\n";
+    lab.must(
+        "t1",
+        &format!("cp -p {config} {config}.kept && printf '\n{}' >> {config}", rules.replace('\n', "\\n")),
+    );
+    let action = ["rotate_logs", "logs are large", "config=labapp"];
+    let broken =
+        offline(&lab, &[&["--break-glass", "nobody else answers"], &action[..]].concat(), &["alice"]);
+    let text = String::from_utf8_lossy(&broken).into_owned();
+    let id = text.split("\"proposal\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let review = ["--review", id, "rotate_logs", "looked at it, all is well"];
+    let said: Vec<_> = [
+        offline(&lab, &action, &["alice"]),
+        broken.clone(),
+        offline(&lab, &[&["--break-glass", "once more, please"], &action[..]].concat(), &["alice"]),
+        offline(&lab, &review, &["alice"]),
+        offline(&lab, &review, &["bob"]),
+    ]
+    .iter()
+    .map(|envelope| result(&lab.hand_over("t1", envelope))["code"].as_str().unwrap().to_owned())
+    .collect();
+    lab.must("t1", &format!("mv {config}.kept {config}"));
+    assert_eq!(said, ["too_few_approvers", "ok", "review_pending", "no_review", "reviewed"]);
 }

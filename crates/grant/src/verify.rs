@@ -76,8 +76,12 @@ impl Default for Fido {
 }
 
 impl Fido {
-    /// A key signs in one way only, by itself or in a browser, and its application says which.
-    fn check(&self, signature: &SshSig) -> Result<(), Refusal> {
+    /// Whether a signature comes from a key of the right kind: a key signs in one way only, by itself or in a browser, and its
+    /// application says which. Whether it is a good signature is not asked here.
+    ///
+    /// # Errors
+    /// `application`, `origin`.
+    pub fn check(&self, signature: &SshSig) -> Result<(), Refusal> {
         let Some(found) = signature.key.application() else { return Ok(()) };
         let wrong = |message| Err(Refusal::new(Code::Application, message));
         let (what, wanted) = match (signature.origin(), &self.passkeys) {

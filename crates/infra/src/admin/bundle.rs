@@ -56,14 +56,19 @@ impl Bundle {
     /// The archive (POSIX ustar).
     pub fn tar(&self) -> Vec<u8> {
         let words: String = self.arguments.iter().flat_map(|a| [a, "\n"]).collect();
-        let mut tar = Vec::new();
-        for (name, bytes, mode) in &self.files {
-            member(&mut tar, name, bytes, *mode);
-        }
-        member(&mut tar, "arguments", words.as_bytes(), 0o644);
-        tar.extend([0; 1024]);
-        tar
+        let arguments = ("arguments".to_owned(), words.into_bytes(), 0o644);
+        archive(self.files.iter().chain([&arguments]))
     }
+}
+
+/// An archive (POSIX ustar) of these files: name of at most 100 bytes, bytes, mode.
+pub fn archive<'a>(files: impl IntoIterator<Item = &'a (String, Vec<u8>, u32)>) -> Vec<u8> {
+    let mut tar = Vec::new();
+    for (name, bytes, mode) in files {
+        member(&mut tar, name, bytes, *mode);
+    }
+    tar.extend([0; 1024]);
+    tar
 }
 
 fn member(tar: &mut Vec<u8>, name: &str, bytes: &[u8], mode: u32) {

@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
-pub use bundle::Bundle;
+pub use bundle::{Bundle, archive};
 pub use deploy::{Plan, deploy};
 pub use harden::{Drift, harden};
 pub use revoke::{Revoked, What, revoke};

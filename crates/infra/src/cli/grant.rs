@@ -6,6 +6,7 @@ use clap::Subcommand;
 use grant::{Approvers, Envelope, Statement};
 use serde_json::{Value, json};
 
+use super::fido::{FidoFlags, json_of_key, of_key};
 use super::{Context, Done, Ended, output};
 use crate::store::now_ms;
 
@@ -27,6 +28,8 @@ pub(super) enum GrantCommand {
         /// The allowed-signers file; else `approvers` of the config
         #[arg(long, value_name = "FILE")]
         approvers: Option<PathBuf>,
+        #[command(flatten)]
+        fido: FidoFlags,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -37,7 +40,7 @@ impl GrantCommand {
     pub(super) fn run(&self, context: &Context) -> Done {
         match self {
             Self::Show { file, json } => show(file, *json),
-            Self::Verify { file, approvers, json } => {
+            Self::Verify { file, approvers, fido, json } => {
                 let approvers = match approvers {
                     Some(path) => path.clone(),
                     None => context
@@ -45,7 +48,7 @@ impl GrantCommand {
                         .approvers
                         .ok_or_else(|| Ended::usage("name the allowed-signers file with --approvers FILE, or set `approvers` in the config"))?,
                 };
-                verify(file, &approvers, *json)
+                verify(file, &approvers, &fido.fido(context)?, *json)
             }
         }
     }
@@ -97,7 +100,7 @@ fn show(file: &Path, json: bool) -> Done {
     })
 }
 
-fn verify(file: &Path, approvers: &Path, json: bool) -> Done {
+fn verify(file: &Path, approvers: &Path, fido: &grant::Fido, json: bool) -> Done {
     let bytes = read(file)?;
     let text = String::from_utf8(read(approvers)?)
         .map_err(|e| Ended::usage(format!("{}: {e}", approvers.display())))?;
@@ -106,21 +109,26 @@ fn verify(file: &Path, approvers: &Path, json: bool) -> Done {
     let parts = session::envelope::split(&bytes).map_err(refused)?;
     let envelope = Envelope::new(parts.statement, &parts.armors).map_err(refused)?;
     let now = now_ms() / 1000;
-    let approvals =
-        grant::verify_signatures(&envelope, &trusted, &grant::Fido::default(), now).map_err(refused)?;
+    let approvals = grant::verify_signatures(&envelope, &trusted, fido, now).map_err(refused)?;
     let statement = Statement::parse(parts.statement).map_err(refused)?;
     let live = statement.not_before <= now + 30 && now < statement.expires_at;
-    let rows: Vec<Value> = approvals
-        .iter()
-        .map(|a| json!({ "person": a.person, "key": a.key_fingerprint, "user_verified": a.user_verified }))
+    let signed = || approvals.iter().zip(&envelope.signatures);
+    let rows: Vec<Value> = signed()
+        .map(|(a, signature)| {
+            let mut row = json_of_key(signature, a.user_verified);
+            row["person"] = json!(a.person);
+            row["key"] = json!(a.key_fingerprint);
+            row
+        })
         .collect();
     if json {
         output::json(
             &json!({ "ok": true, "in_time": live, "proposal": statement.proposal, "host": statement.host, "approvals": rows }),
         )?;
     } else {
-        for a in &approvals {
-            output::line(&format!("good signature of {} with {}", a.person, a.key_fingerprint))?;
+        for (a, signature) in signed() {
+            let key = of_key(signature, a.user_verified);
+            output::line(&format!("good signature of {} with {} ({key})", a.person, a.key_fingerprint))?;
         }
         output::line(&format!(
             "proposal {} for {}: {}",

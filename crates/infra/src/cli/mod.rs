@@ -4,12 +4,14 @@
 
 mod approve;
 mod audit;
+mod bundle;
 mod dashboard;
 mod demo;
 mod deploy;
 mod diagnose;
 mod docs;
 mod doctor;
+mod fido;
 mod grant;
 mod hosts;
 mod init;
@@ -18,6 +20,7 @@ mod learn;
 mod output;
 mod policy;
 mod proposals;
+mod reject;
 mod serve;
 mod tool;
 
@@ -73,7 +76,7 @@ enum Command {
     /// Review a proposal and sign it with your own key
     Approve(approve::Approve),
     /// Say no to a proposal
-    Reject(approve::Reject),
+    Reject(reject::Reject),
     /// Grant files: statements with their signatures
     #[command(subcommand)]
     Grant(grant::GrantCommand),

@@ -1,9 +1,12 @@
 //! `proposals list`, `proposals show`
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use serde_json::json;
 
 use super::{Context, Done, Ended, output};
+use crate::recovery;
 use crate::store::Proposal;
 
 /// What was proposed and what became of it.
@@ -31,6 +34,10 @@ pub(super) enum Proposals {
         /// Print the grant: the signed statement with its signatures, as the target takes it
         #[arg(long, conflicts_with = "json")]
         grant: bool,
+        /// Write what a person needs to read and sign it on another machine with OpenSSH alone: a folder, a .tar, or - for tar on stdout;
+        /// without PATH the folder ID.bundle. The bytes are fixed by it and stand for `lifetime_seconds` of [grant], 15 minutes at most
+        #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = ".", conflicts_with_all = ["json", "grant"])]
+        bundle: Option<PathBuf>,
     },
 }
 
@@ -53,7 +60,11 @@ impl Proposals {
                 }
                 rows.iter().try_for_each(|p| output::line(&row(p)))
             }
-            Self::Show { id, json, grant } => {
+            Self::Show { id, bundle: Some(to), .. } => {
+                let preview = Context::block_on(async { Ok(recovery::preview(&app, id).await?) })?;
+                super::bundle::write(&preview, to)
+            }
+            Self::Show { id, json, grant, bundle: None } => {
                 let proposal = store.proposal(id)?;
                 if *grant {
                     return print_grant(&proposal);

@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::store::{NewProposal, Proposal, ProposalKind, Signature, State, now_ms};
 
 use super::propose::fresh_id;
+use super::signature::{self, Checked};
 use super::{RecoveryError, Signer};
 
 /// Commands, each with the phase in which it runs.
@@ -64,7 +65,7 @@ pub async fn look(app: &App, id: &str) -> Result<Preview, RecoveryError> {
     understood(app, proposal, bytes)
 }
 
-fn lifetime(app: &App) -> i64 {
+pub(super) fn lifetime(app: &App) -> i64 {
     i64::try_from(app.config().grant.lifetime.as_secs()).unwrap_or(300)
 }
 
@@ -142,17 +143,25 @@ fn meaning(app: &App, statement: &Statement) -> Result<(String, Steps), Recovery
     }
 }
 
-/// Has the signer sign the previewed bytes and stores the signature.
-pub async fn sign(app: &App, preview: &Preview, signer: &Signer) -> Result<Proposal, RecoveryError> {
+/// Has the signer sign the previewed bytes and stores the signature. `fido` is as for [`add_signature`].
+pub async fn sign(
+    app: &App,
+    preview: &Preview,
+    signer: &Signer,
+    fido: &Fido,
+) -> Result<Proposal, RecoveryError> {
     let armor = signer
         .sign(grant::NAMESPACE, &preview.bytes)
         .await
         .map_err(|e| RecoveryError::refused("signer", e.to_string()))?;
-    add_signature(app, preview, armor, signer.name(), &Fido::default()).await
+    add_signature(app, preview, armor, signer.name(), fido).await
 }
 
-/// Stores a signature over the previewed bytes. `name` is who is believed to have made it, where this server has no copy of the
-/// approvers' file; `fido` is what FIDO2 keys and passkeys must have been made for.
+/// Stores a signature over the previewed bytes, once it is checked. `name` is who is believed to have made it, where this server has
+/// no copy of the approvers' file; `fido` is what FIDO2 keys and passkeys must have been made for.
+///
+/// Errors: bytes that do not stand or no longer do; a signature over others, for another purpose or by a key that the approvers' file
+/// does not have; who proposed, and who has signed already with another key.
 pub async fn add_signature(
     app: &App,
     preview: &Preview,
@@ -160,12 +169,21 @@ pub async fn add_signature(
     name: &str,
     fido: &Fido,
 ) -> Result<Proposal, RecoveryError> {
-    let parsed = grant::sshsig::SshSig::parse(armor.as_bytes()).map_err(|e| {
-        RecoveryError::refused("signature", format!("the signer gave no usable signature: {e}"))
-    })?;
-    let fingerprint = parsed.key.fingerprint();
+    if !preview.is_fixed() {
+        return Err(RecoveryError::refused(
+            "expired",
+            format!(
+                "the bytes of {} do not stand any more: nothing was added; review it anew",
+                preview.proposal.id
+            ),
+        ));
+    }
+    let Checked { fingerprint, person } = signature::check(app, &preview.bytes, &armor, fido)?;
+    if let Some(person) = &person {
+        may_approve(preview, person, &fingerprint)?;
+    }
     let signature = Signature {
-        signer: name_of_signer(app, &preview.bytes, &armor, fido)?.unwrap_or_else(|| name.to_owned()),
+        signer: person.unwrap_or_else(|| name.to_owned()),
         fingerprint,
         armor,
         signed_ms: now_ms(),
@@ -174,26 +192,20 @@ pub async fn add_signature(
     Ok(app.blocking(move |store| store.sign(&id, &bytes, &signature)).await?)
 }
 
-/// If the server has a copy of the approvers file, a signature that the target would refuse is refused now.
-fn name_of_signer(
-    app: &App,
-    statement: &[u8],
-    armor: &str,
-    fido: &Fido,
-) -> Result<Option<String>, RecoveryError> {
-    let Some(path) = &app.config().approvers else { return Ok(None) };
-    let place = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| RecoveryError::refused("config", format!("{place}: {e}")))?;
-    let approvers = grant::Approvers::parse(&text)
-        .map_err(|e| RecoveryError::refused("config", format!("{place}: {e}")))?;
-    let envelope = grant::Envelope::new(statement, &[armor])
-        .map_err(|e| RecoveryError::refused("signature", e.to_string()))?;
-    let approvals = grant::verify_signatures(&envelope, &approvers, fido, now_ms() / 1000).map_err(|e| {
-        RecoveryError::refused(
-            "signature",
-            format!("the target would refuse this signature: {e} (approvers: {place})"),
-        )
-    })?;
-    Ok(approvals.into_iter().next().map(|a| a.person))
+/// Persons are counted, not keys, and none of them proposed it.
+fn may_approve(preview: &Preview, person: &str, fingerprint: &str) -> Result<(), RecoveryError> {
+    if person.eq_ignore_ascii_case(&preview.statement.proposed_by) {
+        return Err(RecoveryError::refused(
+            "self_approval",
+            format!("{person} proposed this and may not approve it: another person must sign"),
+        ));
+    }
+    let signed = &preview.proposal.signatures;
+    if signed.iter().any(|s| s.signer.eq_ignore_ascii_case(person) && s.fingerprint != fingerprint) {
+        return Err(RecoveryError::refused(
+            "signed_already",
+            format!("{person} has signed already, with another key: another person must sign"),
+        ));
+    }
+    Ok(())
 }

@@ -138,7 +138,7 @@ fn outcome(proposal: &Proposal, answer: Result<ExecOutput, SshError>) -> (State,
 }
 
 /// Whether a result is about this proposal. What the target refuses before it reads the statement names none.
-fn is_ours(result: &Value, id: &str) -> bool {
+pub(super) fn is_ours(result: &Value, id: &str) -> bool {
     result["proposal"] == id || (result["proposal"].is_null() && result["outcome"] == "refused")
 }
 

@@ -4,12 +4,15 @@
 //! program does not hold, and the target checks them again.
 
 mod approve;
+mod deny;
 mod describe;
 mod execute;
 mod propose;
+mod signature;
 mod signer;
 
 pub use approve::{Preview, Steps, add_signature, look, preview, sign};
+pub use deny::{Denial, Denied, deliver, denial, deny, read_denial, sign_denial};
 pub use describe::{ApproversFact, KernelFact, LogsFact, TargetFacts, describe};
 pub use execute::{Executed, execute};
 pub(crate) use propose::fresh_id;

@@ -5,6 +5,7 @@
 
 mod audit;
 mod backup;
+mod denials;
 mod learning;
 mod people;
 mod proposals;
@@ -17,6 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, TransactionBehavior};
 
 pub use audit::{Audit, AuditReport, Receipt, verify_files};
+pub use denials::SignedDenial;
 pub use learning::{BlockedCommand, CommandCount, LearningStats};
 pub use people::{Device, NewPasskey, Purpose, Role};
 pub(crate) use proposals::sha256_hex;

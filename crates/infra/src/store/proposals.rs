@@ -307,7 +307,7 @@ impl Store {
     }
 }
 
-fn expect(
+pub(super) fn expect(
     tx: &Transaction<'_>,
     id: &str,
     states: &[State],
@@ -322,7 +322,7 @@ fn expect(
 }
 
 /// Ends proposals whose time is over; each end is a record.
-fn expire(tx: &Transaction<'_>) -> Result<(), StoreError> {
+pub(super) fn expire(tx: &Transaction<'_>) -> Result<(), StoreError> {
     let now = now_ms();
     let mut statement = tx.prepare(
         "SELECT id FROM proposals WHERE (state = 'proposed' AND expires_ms <= ?1)
@@ -336,7 +336,7 @@ fn expire(tx: &Transaction<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn load(tx: &Transaction<'_>, id: &str) -> Result<Proposal, StoreError> {
+pub(super) fn load(tx: &Transaction<'_>, id: &str) -> Result<Proposal, StoreError> {
     let mut signatures = tx.prepare(
         "SELECT fingerprint, signer, armor, signed_ms FROM signatures WHERE proposal = ?1 ORDER BY signed_ms, fingerprint",
     )?;

@@ -78,6 +78,18 @@ pub(super) const MIGRATIONS: &[&str] = &[
         revoked_ms INTEGER
     ) STRICT;
 ",
+    "
+    CREATE TABLE denials (
+        proposal    TEXT PRIMARY KEY REFERENCES proposals (id),
+        fingerprint TEXT NOT NULL,
+        signer      TEXT NOT NULL,
+        statement   BLOB NOT NULL,
+        armor       TEXT NOT NULL,
+        signed_ms   INTEGER NOT NULL,
+        told_ms     INTEGER,
+        answer      TEXT
+    ) STRICT;
+",
 ];
 
 /// The version that this program writes.

@@ -257,3 +257,43 @@ fn a_newer_database_is_refused_and_not_a_byte_of_it_changes() {
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert_eq!(std::fs::read_dir(&state).unwrap().count(), 1, "nothing beside it");
 }
+
+#[test]
+fn a_denial_ends_what_has_not_run_and_a_told_target_stays_told() {
+    let (_dir, store) = store();
+    let denial = |key: &str| SignedDenial {
+        fingerprint: key.into(),
+        signer: "bob".into(),
+        statement: b"no".to_vec(),
+        armor: "armor".into(),
+        signed_ms: now_ms(),
+        told_ms: None,
+        answer: None,
+    };
+    let approved = |id: &str| {
+        store.propose(id, &asked(FAR, 1)).unwrap();
+        store.fix_statement(id, b"bytes", FAR).unwrap();
+        store.sign(id, b"bytes", &signature("k1")).unwrap();
+    };
+    for id in ["pr_1", "pr_2"] {
+        approved(id);
+    }
+    store.start("pr_2").unwrap();
+    assert!(store.deny("pr_2", "no", &denial("k2")).is_err());
+    assert!(store.denial("pr_2").unwrap().is_none());
+    store.reject("pr_1", "bob", "no").unwrap();
+    // Rejected before without a signature: a person may still have the target told.
+    assert_eq!(
+        store.deny("pr_1", "no, signed", &denial("k2")).unwrap().reason.as_deref(),
+        Some("no, signed")
+    );
+    assert!(store.start("pr_1").is_err() && store.fix_statement("pr_1", b"new", FAR).is_err());
+    store.denial_handed_over("pr_1", false, "away").unwrap();
+    let kept = store.denial("pr_1").unwrap().unwrap();
+    assert_eq!((kept.told_ms, kept.answer.as_deref()), (None, Some("away")));
+    store.denial_handed_over("pr_1", true, "denied").unwrap();
+    let told = store.denial("pr_1").unwrap().unwrap().told_ms;
+    store.denial_handed_over("pr_1", false, "away").unwrap();
+    assert!(told.is_some() && store.denial("pr_1").unwrap().unwrap().told_ms == told);
+    assert!(store.audit_verify().unwrap().ok);
+}

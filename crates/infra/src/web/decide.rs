@@ -32,6 +32,12 @@ pub(super) async fn show(
         Err(recovery::RecoveryError::Store(e)) => return store_error(t, Some(person), &e),
         Err(e) => return error_page(t, Some(person), StatusCode::CONFLICT, &e.to_string()),
     };
+    let wanted = id.clone();
+    let denial = match web.app.blocking(move |store| store.denial(&wanted)).await {
+        Ok(denial) => denial,
+        Err(e) => return store_error(t, Some(person), &e),
+    };
+    let denial = super::deny::view(&preview.proposal, denial);
     let view = view(&preview, &person);
     let page = ProposalPage {
         may_decide: person.role >= Role::Approver,
@@ -40,6 +46,7 @@ pub(super) async fn show(
             && preview.is_fixed(),
         page: Page::new(t, Some(person), "/proposals"),
         view,
+        denial,
     };
     html(&page)
 }
@@ -97,15 +104,19 @@ pub(super) async fn review(
     Ok(Json(json!({ "sha256": sha256_hex(&preview.bytes) })))
 }
 
+/// Ids of a person's passkeys that approve.
+pub(super) async fn passkeys(web: &Web, person: &Person) -> Result<Vec<String>, Problem> {
+    let devices = web.app.blocking(Store::devices).await?;
+    let own = devices
+        .into_iter()
+        .filter(|d| d.person == person.name && d.purpose == Purpose::Approve && d.revoked_ms.is_none());
+    Ok(own.map(|d| d.id).collect())
+}
+
 /// Which of the person's passkeys may sign; an assertion by another one would only be refused later.
 pub(super) async fn keys(State(web): State<Arc<Web>>, doer: Doer) -> Result<Json<Value>, Problem> {
     let person = doer.at_least(Role::Approver)?;
-    let devices = web.app.blocking(Store::devices).await?;
-    let ids: Vec<String> = devices
-        .into_iter()
-        .filter(|d| d.person == person.name && d.purpose == Purpose::Approve && d.revoked_ms.is_none())
-        .map(|d| d.id)
-        .collect();
+    let ids = passkeys(&web, &person).await?;
     Ok(Json(json!({ "ids": ids, "rp_id": web.party.id })))
 }
 
@@ -130,11 +141,6 @@ pub(super) async fn approve(
     let person = doer.at_least(Role::Approver)?;
     let Approved { sha256, id: credential, client_data, authenticator_data, signature } = read(body).await?;
     let given = Assertion { id: credential, client_data, authenticator_data, signature };
-    let wanted = given.id.clone();
-    let device = web.app.blocking(move |store| store.device(&wanted)).await?;
-    let device = device
-        .filter(|d| d.revoked_ms.is_none() && d.purpose == Purpose::Approve && d.person == person.name)
-        .ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, "this is no passkey of yours"))?;
     let preview = recovery::look(&web.app, &id).await?;
     if !preview.is_fixed() || sha256_hex(&preview.bytes) != sha256 {
         return Err(Problem::new(
@@ -148,26 +154,41 @@ pub(super) async fn approve(
             "you have signed already; another person must sign too",
         ));
     }
+    let (armor, fido) = by_passkey(&web, &person, &preview.bytes, &given).await?;
+    let proposal = recovery::add_signature(&web.app, &preview, armor, &person.name, &fido).await?;
+    Ok(Json(json!({ "state": proposal.state })))
+}
+
+/// The signature that a person's passkey has made over these bytes, as a target takes it, and what the target asks of passkeys.
+pub(super) async fn by_passkey(
+    web: &Web,
+    person: &Person,
+    bytes: &[u8],
+    given: &Assertion,
+) -> Result<(String, grant::Fido), Problem> {
+    let wanted = given.id.clone();
+    let device = web.app.blocking(move |store| store.device(&wanted)).await?;
+    let device = device
+        .filter(|d| d.revoked_ms.is_none() && d.purpose == Purpose::Approve && d.person == person.name)
+        .ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, "this is no passkey of yours"))?;
     let point = from_hex(&device.point);
     let client_data = decode(&given.client_data)?;
     let authenticator = decode(&given.authenticator_data)?;
     let signature = decode(&given.signature)?;
-    let challenge = encode(&grant::webauthn::challenge(&preview.bytes));
+    let challenge = encode(&grant::webauthn::challenge(bytes));
     web.party
         .asserted(&challenge, &point, &client_data, &authenticator, &signature)
         .map_err(|cause| Problem::new(StatusCode::FORBIDDEN, cause))?;
     let key = web.party.key(&point).map_err(Problem::bad)?;
     let armor = grant::webauthn::armor(&key, &authenticator, &client_data, &signature)
         .map_err(|e| Problem::bad(e.to_string()))?;
-    let fido = web.party.fido().map_err(Problem::bad)?;
-    let proposal = recovery::add_signature(&web.app, &preview, armor, &person.name, &fido).await?;
-    Ok(Json(json!({ "state": proposal.state })))
+    Ok((armor, web.party.fido().map_err(Problem::bad)?))
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rejected {
-    reason: String,
+    pub(super) reason: String,
 }
 
 pub(super) async fn reject(

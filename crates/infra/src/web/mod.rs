@@ -5,6 +5,7 @@
 
 mod assets;
 mod decide;
+mod deny;
 mod enter;
 mod events;
 mod guard;
@@ -114,6 +115,11 @@ pub(crate) fn approver_line(person: &str, point: &str, origin: &str) -> Result<S
     party.approver_line(person, &enter::from_hex(point))
 }
 
+/// What a target that takes this dashboard's passkeys asks for.
+pub(crate) fn fido(origin: &str) -> Result<grant::Fido, String> {
+    party(origin)?.0.fido()
+}
+
 /// The origin as browsers spell it, the passkeys' name and the `Host` of its requests.
 fn party(origin: &str) -> Result<(Party, String), String> {
     let wrong = |cause: &str| format!("origin {origin:?}: {cause}; write https://NAME or https://NAME:PORT");
@@ -145,6 +151,9 @@ fn router(web: Arc<Web>) -> Router {
         .route("/proposals/{id}/keys", post(decide::keys))
         .route("/proposals/{id}/approve", post(decide::approve))
         .route("/proposals/{id}/reject", post(decide::reject))
+        .route("/proposals/{id}/deny/begin", post(deny::begin))
+        .route("/proposals/{id}/deny", post(deny::finish))
+        .route("/proposals/{id}/deliver", post(deny::deliver))
         .route("/proposals/{id}/run", post(decide::run))
         .route("/hosts", get(look::hosts))
         .route("/policy", get(look::policy))

@@ -160,11 +160,26 @@ pub(super) struct View {
     pub(super) result: Option<Outcome>,
 }
 
+/// What a rejection means on the target.
+pub(super) struct DenialView {
+    /// Whether a person may still sign one.
+    pub(super) possible: bool,
+    /// Rejected, and until when a grant that was signed could still be handed over.
+    pub(super) open_until: Option<String>,
+    /// Who has signed one, with which key, and when.
+    pub(super) signed: Option<(String, String, String)>,
+    /// Whether the target knows.
+    pub(super) told: bool,
+    /// What came of handing it over.
+    pub(super) answer: String,
+}
+
 #[derive(Template)]
 #[template(path = "proposal.html")]
 pub(super) struct ProposalPage {
     pub(super) page: Page,
     pub(super) view: View,
+    pub(super) denial: DenialView,
     pub(super) may_decide: bool,
     pub(super) may_run: bool,
 }

@@ -48,7 +48,30 @@
       await post("/proposals/" + d.id + "/approve", { sha256: d.sha256, ...given });
       await refresh();
     },
+    async deny(button) {
+      const panel = document.getElementById("denial"), asked = denial;
+      if (!asked) return;
+      const given = await assertion(asked.challenge, asked.rp_id, asked.ids);
+      const done = await post("/proposals/" + button.dataset.id + "/deny", { statement: asked.statement, ...given });
+      denial = null;
+      panel.hidden = true;
+      await refresh();
+      if (!done.told) throw new Error(done.message);
+    },
   };
+  // The denial that is being shown, and nothing else, is what the passkey signs.
+  let denial = null;
+  async function show(form) {
+    const panel = document.getElementById("denial");
+    denial = null;
+    panel.hidden = true;
+    const asked = await post("/proposals/" + form.dataset.deny + "/deny/begin", Object.fromEntries(new FormData(form)));
+    panel.querySelector("pre").textContent = asked.shown;
+    panel.querySelector(".digest").textContent = asked.sha256;
+    denial = asked;
+    panel.hidden = false;
+    panel.focus();
+  }
   async function work(button, act) {
     button.disabled = true;
     tell(words.working);
@@ -62,7 +85,8 @@
     const form = event.target.closest("[data-post]");
     if (!form) return;
     event.preventDefault();
-    const button = form.querySelector("button");
+    const button = event.submitter || form.querySelector("button");
+    if (form.dataset.deny && !("here" in button.dataset)) return work(button, () => show(form));
     work(button, async () => {
       await post(form.dataset.post, Object.fromEntries(new FormData(form)));
       if (form.dataset.then) location.replace(form.dataset.then); else await refresh();
