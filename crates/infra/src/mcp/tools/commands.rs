@@ -110,7 +110,7 @@ async fn execute_ssh_command(
 /// Puts a manual command before a person instead of running it; what comes back is the refusal that names the proposal.
 async fn propose(call: &Call, host: &Host, arguments: Execute) -> Result<ToolError, ToolError> {
     let why = arguments.rationale.unwrap_or_else(|| "asked for without a reason".to_owned());
-    let proposal =
+    let recovery::Proposed { proposal, .. } =
         recovery::propose(&call.app, host, &Ask::Command(arguments.command), &why, &call.caller).await?;
     let mut error = ToolError::new(
         "approval_required",
