@@ -134,7 +134,9 @@ impl McpServer {
         };
         let next = {
             // It waits in a place of the caller's, and in none of the host's.
-            let _place = self.place(context, None).await?;
+            let Ok(_place) = self.places.take(&person, None).await else {
+                return Ok(wire::answer(answer).into());
+            };
             self.waiting.go_on(waits, way, asked).await?
         };
         Ok(match next {

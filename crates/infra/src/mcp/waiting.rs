@@ -295,7 +295,7 @@ mod tests {
         let late = waiting.state(round, &own, now_ms() - 1);
         let more = state.replacen(":3:", ":1:", 1);
         assert_ne!(more, state);
-        let foreign = super::super::seal::Seal::new().unwrap().close(&format!("{own}:3:shown:{}", i64::MAX));
+        let foreign = Seal::new().unwrap().close(&format!("{own}:3:shown:{}", i64::MAX));
         for wrong in [late.as_str(), more.as_str(), foreign.as_str(), "", ".", &state[1..], "a:1:shown:9.00"]
         {
             let error = waiting.round(Some(wrong), &own).unwrap_err();

@@ -236,7 +236,8 @@ struct Propose {
 #[derive(Debug, Serialize, JsonSchema)]
 struct Proposed {
     proposal: ProposalRow,
-    /// Whether it was open already; its first rationale stands.
+    /// Whether it was open already; its first rationale stands. Absent when it is new.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     continued: bool,
     /// What happens next.
     next: String,

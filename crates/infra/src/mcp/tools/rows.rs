@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::config::Host;
 use crate::hosts::{Page, Row, hygiene};
@@ -262,6 +262,8 @@ async fn get_more(call: Call, a: GetMore) -> Result<Reply<More>, ToolError> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use serde_json::json;
 
     use super::*;
     use crate::app::App;
