@@ -17,7 +17,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use played::{ACTION, Played};
+use played::{ACTION, Played, execute};
 use serde_json::{Value, json};
 use serve::Piped;
 
@@ -53,7 +53,7 @@ fn until(played: &Played, owner: &str, task: &str, status: &str) -> Value {
 
 /// An execution that became a task.
 fn left(played: &Played, id: &str) -> String {
-    let answer = played.call("alice", &tasks(), "execute_pra_action", &played.execute(id));
+    let answer = played.call("alice", &tasks(), "execute_pra_action", &execute(id));
     let task = &answer["result"];
     assert_eq!((&task["resultType"], &task["status"]), (&json!("task"), &json!("working")), "{answer}");
     task["taskId"].as_str().unwrap().to_owned()
@@ -95,7 +95,7 @@ fn a_task_waits_for_the_signature_and_runs_exactly_once_also_after_a_restart() {
     assert_eq!(result["structuredContent"]["proposal"]["state"], "verified", "{done}");
     assert_eq!(result["structuredContent"]["executed_now"], true, "the task has run it: {done}");
     assert_eq!(until(&played, "alice", &task, "completed")["result"], *result, "its answer stays");
-    let again = played.call("alice", &tasks(), "execute_pra_action", &played.execute(&id));
+    let again = played.call("alice", &tasks(), "execute_pra_action", &execute(&id));
     assert_eq!(again["result"]["structuredContent"]["executed_now"], false, "{again}");
     assert_eq!(played.runs(), 1);
 }
@@ -112,7 +112,7 @@ fn a_task_that_is_cancelled_runs_nothing_and_one_that_has_run_is_not_undone() {
     }
     assert_eq!(played.runs(), 0, "nobody waits for it");
     // The person's decision stands, and another call may use it.
-    let done = played.call("alice", &tasks(), "execute_pra_action", &played.execute(&id));
+    let done = played.call("alice", &tasks(), "execute_pra_action", &execute(&id));
     assert_eq!(done["result"]["structuredContent"]["executed_now"], true, "{done}");
     assert_eq!(played.runs(), 1);
     let second = played.propose("alice", "again");
@@ -156,7 +156,7 @@ fn again(arguments: &Value, state: &Value, action: &str) -> Value {
 fn a_modern_client_is_asked_to_open_the_page_and_its_yes_approves_nothing() {
     let played = Played::start("");
     let id = played.propose("alice", "it is down");
-    let execute = played.execute(&id);
+    let execute = execute(&id);
     let asked = played.call("alice", &pages(), "execute_pra_action", &execute);
     let round = &asked["result"];
     assert_eq!(round["resultType"], "input_required", "{asked}");
@@ -206,7 +206,7 @@ fn a_modern_client_is_asked_to_open_the_page_and_its_yes_approves_nothing() {
 fn a_modern_client_learns_that_its_proposal_was_rejected() {
     let played = Played::start("");
     let id = played.propose("alice", "it is down");
-    let execute = played.execute(&id);
+    let execute = execute(&id);
     let asked = played.call("alice", &pages(), "execute_pra_action", &execute);
     played.cli(&["reject", &id, "--reason", "not now"]);
     let params = again(&execute, &asked["result"]["requestState"], "accept");
@@ -255,7 +255,7 @@ fn a_client_of_the_older_protocol_shows_the_page_while_the_call_waits() {
     let played = Played::start("");
     let mut server = legacy(&played, &pages());
     let id = proposed(&mut server);
-    send_call(&mut server, "execute_pra_action", &played.execute(&id));
+    send_call(&mut server, "execute_pra_action", &execute(&id));
     let asked = next(&mut server);
     assert_eq!((&asked["method"], &asked["params"]["mode"]), (&json!("elicitation/create"), &json!("url")));
     assert!(asked["params"]["url"].as_str().unwrap().ends_with(&format!("/proposals/{id}")), "{asked}");
@@ -282,7 +282,7 @@ fn a_client_of_the_older_protocol_that_does_not_show_the_page_is_told() {
         json!({ "result": { "action": "cancel" } }),
         json!({ "error": { "code": -32603, "message": "no" } }),
     ] {
-        send_call(&mut server, "execute_pra_action", &played.execute(&id));
+        send_call(&mut server, "execute_pra_action", &execute(&id));
         let mut reply = answer;
         reply["jsonrpc"] = json!("2.0");
         reply["id"] = next(&mut server)["id"].clone();
@@ -302,7 +302,7 @@ fn a_form_is_never_shown_and_a_client_that_accepts_everything_gets_nothing_run()
         let mut server = legacy(&played, &capabilities);
         let id = proposed(&mut server);
         for _ in 0..3 {
-            send_call(&mut server, "execute_pra_action", &played.execute(&id));
+            send_call(&mut server, "execute_pra_action", &execute(&id));
             let told = server.next();
             assert_eq!(
                 (&told["id"], code(&told)),
@@ -313,13 +313,13 @@ fn a_form_is_never_shown_and_a_client_that_accepts_everything_gets_nothing_run()
     }
     let id = played.propose("alice", "it is down");
     for capabilities in [json!({}), json!({ "elicitation": {} }), json!({ "elicitation": { "form": {} } })] {
-        let told = played.call("alice", &capabilities, "execute_pra_action", &played.execute(&id));
+        let told = played.call("alice", &capabilities, "execute_pra_action", &execute(&id));
         assert_eq!((code(&told), &told["result"]["isError"]), ("approval_required", &json!(true)), "{told}");
         let error = &told["result"]["structuredContent"]["error"];
         assert_eq!(error["details"]["proposal"], id.as_str(), "{told}");
         assert!(error["message"].as_str().unwrap().contains("wait_for_approval"), "{told}");
         // What it would say of itself counts for nothing.
-        let mut params = json!({ "name": "execute_pra_action", "arguments": played.execute(&id) });
+        let mut params = json!({ "name": "execute_pra_action", "arguments": execute(&id) });
         params["inputResponses"] =
             json!({ "approval_page": { "action": "accept", "content": { "approve": true } } });
         let told = played.ask("alice", &capabilities, "tools/call", params);
@@ -332,7 +332,7 @@ fn a_form_is_never_shown_and_a_client_that_accepts_everything_gets_nothing_run()
 fn without_a_dashboard_there_is_no_page_to_open() {
     let played = Played::without_dashboard();
     let id = played.propose("alice", "it is down");
-    let told = played.call("alice", &pages(), "execute_pra_action", &played.execute(&id));
+    let told = played.call("alice", &pages(), "execute_pra_action", &execute(&id));
     assert_eq!(code(&told), "approval_required", "{told}");
     assert_eq!(played.runs(), 0);
 }
@@ -364,9 +364,7 @@ fn the_same_proposal_is_continued_and_runs_once_however_often_it_is_asked_for() 
     assert_eq!(played.propose("alice", "signed, and open"), id);
     let executed: Vec<Value> = std::thread::scope(|scope| {
         let calls: Vec<_> = (0..8)
-            .map(|_| {
-                scope.spawn(|| played.call("alice", &json!({}), "execute_pra_action", &played.execute(&id)))
-            })
+            .map(|_| scope.spawn(|| played.call("alice", &json!({}), "execute_pra_action", &execute(&id))))
             .collect();
         calls.into_iter().map(|t| t.join().unwrap()).collect()
     });

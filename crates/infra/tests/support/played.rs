@@ -136,11 +136,6 @@ impl Played {
         id.unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
-    /// The arguments that execute it.
-    pub(crate) fn execute(&self, id: &str) -> Value {
-        json!({ "host": "a", "action": ACTION, "approval_token": id })
-    }
-
     /// A person signs with a key that the server does not have.
     pub(crate) fn approve(&self, id: &str) {
         let key = self.served.dir.path().join("alice.key");
@@ -151,6 +146,11 @@ impl Played {
         let output = command(self.served.dir.path(), arguments).output().unwrap();
         assert!(output.status.success(), "{output:?}");
     }
+}
+
+/// The arguments that execute a proposal.
+pub(crate) fn execute(id: &str) -> Value {
+    json!({ "host": "a", "action": ACTION, "approval_token": id })
 }
 
 fn token(owner: &str) -> String {
