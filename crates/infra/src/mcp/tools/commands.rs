@@ -115,8 +115,9 @@ async fn propose(call: &Call, host: &Host, arguments: Execute) -> Result<ToolErr
     let mut error = ToolError::new(
         "approval_required",
         format!(
-            "nothing has run: this command needs a person's approval. It is proposed as {id}; a person reviews and signs it with \
-             `mcp-linux-infra approve {id}`, then call execute_pra_action(host={}, action=command, approval_token={id})",
+            "nothing has run: this command needs a person's approval. It is proposed as {id}; a person reviews and signs it {}, then \
+             call execute_pra_action(host={}, action=command, approval_token={id})",
+            recovery::where_to_sign(&call.app, &proposal.id),
             host.name,
             id = proposal.id
         ),
