@@ -3,6 +3,8 @@
 server=
 start_server() {
   local log=$work/server.log
+  # On a busy machine it is read before the server has made it.
+  : >"$log"
   "$program" --config "$1" serve --http 127.0.0.1:0 2>"$log" &
   server=$!
   for _ in $(seq 100); do

@@ -27,11 +27,20 @@ await new Promise((resolve, reject) => {
   dashboard.stderr.setEncoding("utf8").on("data", (text) => { told.push(text); if (text.includes("dashboard for")) resolve(); });
   dashboard.on("exit", (code) => reject(new Error(`the dashboard ended with ${code}: ${told.join("")}`)));
 });
-const assistant = new Client({ name: "browser-test", version: "1" });
-await assistant.connect(new StdioClientTransport({ command: PROGRAM, args: ["--config", CONFIG, "serve"], env: process.env, stderr: "ignore" }));
+const assistantNamed = async (name) => {
+  const client = new Client({ name, version: "1" });
+  await client.connect(new StdioClientTransport({ command: PROGRAM, args: ["--config", CONFIG, "serve"], env: process.env, stderr: "ignore" }));
+  return client;
+};
+const assistant = await assistantNamed("browser-test");
 const call = async (name, args) => assistant.callTool({ name, arguments: args });
+// Each by an assistant of its own name: what the same asks for again is the same proposal.
+let asked = 0;
 const propose = async (action, rationale, params = {}) => {
-  const answer = await call("propose_pra_action", { host: HOST, action, params, rationale });
+  asked += 1;
+  const asker = await assistantNamed(`browser-test-${asked}`);
+  const answer = await asker.callTool({ name: "propose_pra_action", arguments: { host: HOST, action, params, rationale } });
+  await asker.close();
   const id = JSON.stringify(answer).match(/pr_[0-9a-f]{16}/)?.[0];
   assert.ok(id, JSON.stringify(answer));
   return id;

@@ -68,7 +68,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("axum", &["listen.rs", "mcp/http", "mcp/server.rs", "web"]),
     ("askama", &["web"]),
     ("hyper", &["listen.rs", "mcp/http"]),
-    ("rmcp", &["mcp/server.rs", "mcp/wire.rs", "mcp/http", "mcp/fixtures"]),
+    ("rmcp", &["mcp/server.rs", "mcp/tasks.rs", "mcp/waiting.rs", "mcp/wire.rs", "mcp/http", "mcp/fixtures"]),
     ("russh", &["ssh", "config", "recovery/signer.rs", "demo"]),
     ("target", &["demo/target.rs"]),
 ];

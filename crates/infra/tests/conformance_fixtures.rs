@@ -69,15 +69,11 @@ fn what_only_they_offer_is_not_offered() {
     let answer = server.modern(&[], "server/discover", json!({})).message();
     let capabilities = &answer["result"]["capabilities"];
     assert!(capabilities["tools"].is_object(), "{answer}");
-    assert!(capabilities["logging"].is_null() && capabilities["extensions"].is_null(), "{answer}");
+    assert!(capabilities["logging"].is_null(), "{answer}");
     assert!(capabilities["resources"]["subscribe"].is_null(), "{answer}");
-    for (method, params) in [
-        ("tasks/get", json!({ "taskId": "1" })),
-        ("subscriptions/listen", json!({ "notifications": { "toolsListChanged": true } })),
-    ] {
-        let answer = server.modern(&[("Mcp-Name", "1")], method, params).message();
-        assert_eq!(answer["error"]["code"], -32601, "{method}: {answer}");
-    }
+    let listen = json!({ "notifications": { "toolsListChanged": true } });
+    let answer = server.modern(&[("Mcp-Name", "1")], "subscriptions/listen", listen).message();
+    assert_eq!(answer["error"]["code"], -32601, "{answer}");
     let session = server.session(&[]);
     for (method, params) in [
         ("logging/setLevel", json!({ "level": "debug" })),

@@ -13,10 +13,13 @@ pub mod progress;
 pub mod prompts;
 pub mod resources;
 mod schema;
+mod seal;
 pub mod server;
+mod tasks;
 pub mod toolbox;
 mod tools;
 pub mod toolsets;
+mod waiting;
 mod wire;
 
 pub use http::HttpServer;

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, ErrorData,
-    GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ProgressNotificationParam, ProgressToken, ReadResourceRequestParams, ReadResourceResponse, Reference,
-    ServerCapabilities, ServerConfig, Tool as WireTool,
+    CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams, CompleteResult,
+    ErrorData, GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult, Implementation,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+    PaginatedRequestParams, ProgressNotificationParam, ProgressToken, ReadResourceRequestParams,
+    ReadResourceResponse, Reference, ServerCapabilities, ServerConfig, TASKS_EXTENSION_ID, Tool as WireTool,
+    UpdateTaskParams,
 };
 use rmcp::service::{Peer, RequestContext, RoleServer, ServerInitializeError};
 use rmcp::transport::stdio_pipes;
 use rmcp::{ServerHandler, ServiceExt};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -25,9 +26,10 @@ use super::http::Principal;
 use super::limits::{Place, Places};
 use super::progress::{Progress, Step};
 use super::prompts::Prompts;
-use super::toolbox::{Call, Toolbox};
+use super::toolbox::{Answer, Call, Tool, Toolbox};
 use super::toolsets::Choice;
-use super::{resources, wire};
+use super::waiting::{Asked, Next, Waiting, Way, subject};
+use super::{resources, tasks, wire};
 
 /// The program's name towards clients.
 pub const SERVER_NAME: &str = "mcp-linux-infra";
@@ -47,6 +49,7 @@ pub struct McpServer {
     listed: Arc<Vec<WireTool>>,
     prompts: Arc<Prompts>,
     places: Arc<Places>,
+    waiting: Arc<Waiting>,
 }
 
 impl McpServer {
@@ -59,6 +62,7 @@ impl McpServer {
         let choice = Choice::parse(&app.config().toolsets)?;
         let listed = choice.listed(&tools).map(wire::tool).collect();
         Ok(Self {
+            waiting: Arc::new(Waiting::new(Arc::clone(&app))?),
             app,
             tools: Arc::new(tools),
             choice: Arc::new(choice),
@@ -91,6 +95,62 @@ impl McpServer {
         })
     }
 
+    /// Whose a call is: who holds the token, or the person of the configuration, never the name that a client gives itself.
+    fn owner(&self, context: &RequestContext<RoleServer>) -> String {
+        person(context).or_else(|| self.app.config().caller.clone()).unwrap_or_default()
+    }
+
+    /// Runs a tool in a place of its own.
+    async fn run(&self, tool: &Tool, call: &Call, arguments: &Value, person: &str) -> Answer {
+        let host = arguments.get("host").and_then(Value::as_str);
+        match self.places.take(person, host).await {
+            Ok(_place) => tool.call(call.clone(), arguments.clone()).await,
+            Err(refusal) => refusal.into(),
+        }
+    }
+
+    /// Runs a tool and, when a person must sign first, goes on as the client can.
+    async fn respond(
+        &self,
+        tool: &Tool,
+        call: &Call,
+        request: CallToolRequestParams,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let arguments = Value::Object(request.arguments.unwrap_or_default());
+        let (owner, person) = (self.owner(context), person(context).unwrap_or_default());
+        let subject = subject(&owner, tool.name, &arguments);
+        let round = self.waiting.round(request.request_state.as_deref(), &subject)?;
+        let answer = self.run(tool, call, &arguments, &person).await;
+        let Some(waits) = &answer.waits else { return Ok(wire::answer(answer).into()) };
+        let way = Way::of(context, waits.page.as_deref());
+        let asked = Asked {
+            owner: &owner,
+            subject: &subject,
+            round,
+            given: request.input_responses.as_ref(),
+            peer: &context.peer,
+            progress: &call.progress,
+        };
+        let next = {
+            // It waits in a place of the caller's, and in none of the host's.
+            let Ok(_place) = self.places.take(&person, None).await else {
+                return Ok(wire::answer(answer).into());
+            };
+            self.waiting.go_on(waits, way, asked).await?
+        };
+        Ok(match next {
+            Next::Respond(response) => *response,
+            Next::Decided => wire::answer(self.run(tool, call, &arguments, &person).await).into(),
+            Next::Told => wire::answer(answer).into(),
+        })
+    }
+
+    /// Whether executions are offered; without them nothing of theirs is.
+    fn executes(&self) -> bool {
+        self.choice.get(&self.tools, tasks::TOOL).is_some()
+    }
+
     fn caller(&self, context: &RequestContext<RoleServer>) -> String {
         let client = context.client_info().map_or_else(|| "unknown".to_owned(), |i| i.name.clone());
         // The name stands in the statement that a person signs: visible ASCII, without blanks.
@@ -117,12 +177,16 @@ impl ServerHandler for McpServer {
                 "Read-only diagnostics over SSH; recovery actions that only run with a person's signature.",
             )
             .with_icons(wire::icons());
-        let capabilities = ServerCapabilities::builder()
+        let mut capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_resources()
             .enable_prompts()
             .enable_completions()
             .build();
+        if self.executes() {
+            let extensions = capabilities.extensions.get_or_insert_default();
+            extensions.insert(TASKS_EXTENSION_ID.to_owned(), Map::new());
+        }
         let instructions = match self.app.config().empty_notice() {
             Some(notice) => format!("{notice} {INSTRUCTIONS}"),
             None => INSTRUCTIONS.to_owned(),
@@ -155,21 +219,12 @@ impl ServerHandler for McpServer {
         };
         let (progress, teller) = progress_of(&context);
         let call = Call { progress, ..self.call(&context) };
-        let arguments = Value::Object(request.arguments.unwrap_or_default());
-        let places = Arc::clone(&self.places);
-        let person = person(&context).unwrap_or_default();
         let cancelled = context.ct.clone();
-        let work = async move {
-            let host = arguments.get("host").and_then(Value::as_str).map(str::to_owned);
-            match places.take(&person, host.as_deref()).await {
-                Ok(_place) => tool.call(call, arguments).await,
-                Err(refusal) => refusal.into(),
-            }
-        };
+        let work = self.respond(&tool, &call, request, &context);
         // Dropping the work closes its SSH channels, and the target then ends the program. An execution that was
         // handed over goes on: its outcome must be recorded.
         tokio::select! {
-            answer = teller.during(work) => Ok(wire::answer(answer).into()),
+            response = teller.during(work) => response,
             () = cancelled.cancelled() => Err(ErrorData::internal_error("cancelled", None)),
         }
     }
@@ -243,6 +298,36 @@ impl ServerHandler for McpServer {
             }
         };
         Ok(wire::completion(values))
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        if !self.executes() {
+            return Err(tasks::unknown());
+        }
+        let _place = self.place(&context, None).await?;
+        tasks::get(&self.call(&context), &self.owner(&context), &request.task_id).await
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let _place = self.place(&context, None).await?;
+        tasks::exists(&self.app, &self.owner(&context), &request.task_id).await
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let _place = self.place(&context, None).await?;
+        tasks::cancel(&self.app, &self.owner(&context), &request.task_id).await
     }
 }
 

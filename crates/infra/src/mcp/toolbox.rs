@@ -48,18 +48,46 @@ pub struct ToolError {
     pub message: String,
     /// More for programs.
     pub details: Value,
+    /// What the call waits for; the same call does more once that has happened.
+    pub waits: Option<Box<Waits>>,
+}
+
+/// A proposal that waits for a person's signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waits {
+    /// Its id.
+    pub proposal: String,
+    /// Its host.
+    pub host: String,
+    /// The name of its action, or `command`.
+    pub action: String,
+    /// The page on which a person decides, when there is a dashboard.
+    pub page: Option<String>,
+    /// The last moment to approve it, ms since 1970.
+    pub expires_ms: i64,
 }
 
 impl ToolError {
     /// An error without more for programs.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into(), details: Value::Null }
+        Self { code: code.to_owned(), message: message.into(), details: Value::Null, waits: None }
     }
 }
 
 impl From<RecoveryError> for ToolError {
     fn from(e: RecoveryError) -> Self {
-        Self::new(e.code(), e.to_string())
+        let mut error = Self::new(e.code(), e.to_string());
+        if let RecoveryError::ApprovalRequired { proposal, page, .. } = e {
+            error.details = json!({ "proposal": proposal.id, "page": page, "expires_at": proposal.asked.expires_ms / 1000 });
+            error.waits = Some(Box::new(Waits {
+                host: proposal.asked.host,
+                action: tools::subject(&proposal.asked.action),
+                proposal: proposal.id,
+                page,
+                expires_ms: proposal.asked.expires_ms,
+            }));
+        }
+        error
     }
 }
 
@@ -84,6 +112,8 @@ pub struct Answer {
     pub text: String,
     /// Whether it failed.
     pub error: bool,
+    /// What it waits for, when a person must sign first.
+    pub waits: Option<Waits>,
 }
 
 impl From<ToolError> for Answer {
@@ -93,7 +123,7 @@ impl From<ToolError> for Answer {
             error["details"] = e.details;
         }
         let text = format!("{}: {}", e.code, e.message);
-        Self { structured: json!({ "error": error }), text, error: true }
+        Self { structured: json!({ "error": error }), text, error: true, waits: e.waits.map(|w| *w) }
     }
 }
 
@@ -214,26 +244,31 @@ impl Tool {
     /// Runs the tool. A panic in it is an error answer, not silence.
     pub async fn call(&self, call: Call, arguments: Value) -> Answer {
         let notice = call.app.config().empty_notice();
-        let run = AssertUnwindSafe(async { (self.run)(call, arguments).await });
-        let result = run.catch_unwind().await.unwrap_or_else(|_| {
-            tracing::error!(tool = self.name, "panic in a tool");
-            Err(ToolError::new(
-                "internal",
-                format!("internal error in {}: the server's log has more", self.name),
-            ))
-        });
-        let mut answer = match result {
-            Ok((structured, text)) => Answer { structured, text, error: false },
-            Err(e) => e.into(),
-        };
-        if let Some(notice) = notice {
-            answer.structured["notice"] = notice.into();
-            if !answer.text.contains(notice) {
-                answer.text = format!("{}\n{notice}", answer.text.trim_end());
-            }
-        }
-        answer
+        answer_of(self.name, notice, async { (self.run)(call, arguments).await }).await
     }
+}
+
+/// The answer to work done for the tool of this name, with the notice that every answer carries.
+pub(super) async fn answer_of(
+    name: &str,
+    notice: Option<&str>,
+    work: impl Future<Output = Result<(Value, String), ToolError>>,
+) -> Answer {
+    let result = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(tool = name, "panic in a tool");
+        Err(ToolError::new("internal", format!("internal error in {name}: the server's log has more")))
+    });
+    let mut answer = match result {
+        Ok((structured, text)) => Answer { structured, text, error: false, waits: None },
+        Err(e) => e.into(),
+    };
+    if let Some(notice) = notice {
+        answer.structured["notice"] = notice.into();
+        if !answer.text.contains(notice) {
+            answer.text = format!("{}\n{notice}", answer.text.trim_end());
+        }
+    }
+    answer
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::config::Host;
 use crate::ssh::{Account, ExecOutput, SshError};
-use crate::store::{Proposal, State, StoreError, now_ms};
+use crate::store::{Proposal, State, StoreError, Task};
 
 use super::RecoveryError;
+use super::wait::{page, waits, where_to_sign};
 
 /// What became of a proposal.
 #[derive(Debug, Clone)]
@@ -20,8 +21,15 @@ pub struct Executed {
     pub now: bool,
 }
 
-/// Runs an approved proposal on its host. A proposal that ran already is only shown: it never runs twice.
-pub async fn execute(app: &Arc<App>, host: &Host, action: &str, id: &str) -> Result<Executed, RecoveryError> {
+/// Runs an approved proposal on its host. A proposal that ran already is only shown: it never runs twice. `task` is the task
+/// that waited for it, if one did; what that task has run counts as run by this call.
+pub async fn execute(
+    app: &Arc<App>,
+    host: &Host,
+    action: &str,
+    id: &str,
+    task: Option<&Task>,
+) -> Result<Executed, RecoveryError> {
     let proposal = {
         let id = id.to_owned();
         app.blocking(move |store| store.proposal(&id)).await?
@@ -29,9 +37,9 @@ pub async fn execute(app: &Arc<App>, host: &Host, action: &str, id: &str) -> Res
     same_subject(&proposal, host, action)?;
     match proposal.state {
         State::Approved => {}
-        State::Proposed => return Err(approval_required(&proposal, "it waits for")),
+        State::Proposed => return Err(approval_required(app, &proposal, "it waits for")),
         State::Running | State::Succeeded | State::Failed | State::Verified => {
-            return Ok(Executed { proposal, now: false });
+            return Ok(Executed { proposal, now: task.is_some_and(|t| t.ran) });
         }
         State::Rejected | State::Expired => {
             return Err(RecoveryError::refused(
@@ -43,30 +51,47 @@ pub async fn execute(app: &Arc<App>, host: &Host, action: &str, id: &str) -> Res
             ));
         }
     }
-    if proposal.statement_expires_ms.is_none_or(|end| end <= now_ms()) {
-        return Err(approval_required(&proposal, "its approval has expired, it needs again"));
+    if waits(&proposal) {
+        return Err(approval_required(app, &proposal, "its approval has expired, it needs again"));
     }
-    let (proposal, receipt) = {
-        let id = id.to_owned();
-        match app.blocking(move |store| store.start(&id)).await {
-            // Another call took it between the look and here.
-            Err(StoreError::WrongState { state: State::Running, .. }) => {
-                return Ok(Executed { proposal, now: false });
-            }
-            other => other?,
-        }
+    // A task of its own from before the start: a caller that goes away leaves no proposal that was taken and never handed over,
+    // and none without its outcome.
+    let (app, host, task) = (Arc::clone(app), host.clone(), task.map(|t| t.id.clone()));
+    let handed_over = tokio::spawn(async move { hand_over(&app, &host, proposal, task).await });
+    handed_over.await.map_err(|e| RecoveryError::refused("internal", e.to_string()))?
+}
+
+/// Takes the proposal and hands its grant to the target; when another call has taken it, does nothing.
+async fn hand_over(
+    app: &App,
+    host: &Host,
+    approved: Proposal,
+    task: Option<String>,
+) -> Result<Executed, RecoveryError> {
+    let id = approved.id;
+    let started = {
+        let id = id.clone();
+        app.blocking(move |store| match &task {
+            Some(task) => store.start_for(&id, task),
+            None => store.start(&id),
+        })
     };
-    // A task of its own: a caller that goes away leaves no proposal without its outcome.
-    let (app, host) = (Arc::clone(app), host.clone());
-    let handed_over = tokio::spawn(async move {
-        let armors: Vec<&[u8]> = proposal.signatures.iter().map(|s| s.armor.as_bytes()).collect();
-        let envelope = session::envelope::join(proposal.statement.as_deref().unwrap_or_default(), &armors);
-        let answer = app.pool().exec(&host, Account::Runner, "grant", Some(&envelope), &receipt).await;
-        let (state, reason, result) = outcome(&proposal, answer);
-        let id = proposal.id;
-        app.blocking(move |store| store.finish(&id, state, reason.as_deref(), &result)).await
-    });
-    let proposal = handed_over.await.map_err(|e| RecoveryError::refused("internal", e.to_string()))??;
+    let (proposal, receipt) = match started.await {
+        // Another call took it between the look and here.
+        Err(StoreError::WrongState {
+            state: State::Running | State::Succeeded | State::Failed | State::Verified,
+            ..
+        }) => {
+            let proposal = app.blocking(move |store| store.proposal(&id)).await?;
+            return Ok(Executed { proposal, now: false });
+        }
+        other => other?,
+    };
+    let armors: Vec<&[u8]> = proposal.signatures.iter().map(|s| s.armor.as_bytes()).collect();
+    let envelope = session::envelope::join(proposal.statement.as_deref().unwrap_or_default(), &armors);
+    let answer = app.pool().exec(host, Account::Runner, "grant", Some(&envelope), &receipt).await;
+    let (state, reason, result) = outcome(&proposal, answer);
+    let proposal = app.blocking(move |store| store.finish(&id, state, reason.as_deref(), &result)).await?;
     Ok(Executed { proposal, now: true })
 }
 
@@ -88,15 +113,18 @@ fn same_subject(proposal: &Proposal, host: &Host, action: &str) -> Result<(), Re
     Ok(())
 }
 
-fn approval_required(proposal: &Proposal, what: &str) -> RecoveryError {
+fn approval_required(app: &App, proposal: &Proposal, what: &str) -> RecoveryError {
+    let id = &proposal.id;
     let missing =
         proposal.asked.approvals.saturating_sub(u32::try_from(proposal.signatures.len()).unwrap_or(0)).max(1);
     RecoveryError::ApprovalRequired {
         next: format!(
-            "{}: {what} {missing} signature(s). A person reviews and signs it with `mcp-linux-infra approve {}`; then call \
-             execute_pra_action again",
-            proposal.id, proposal.id
+            "{id}: {what} {missing} signature(s). A person reviews and signs it {}; wait_for_approval(id={id}) waits for that; then \
+             call execute_pra_action again",
+            where_to_sign(app, id)
         ),
+        proposal: Box::new(proposal.clone()),
+        page: page(app, id),
     }
 }
 

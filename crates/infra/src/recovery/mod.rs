@@ -10,17 +10,19 @@ mod execute;
 mod propose;
 mod signature;
 mod signer;
+mod wait;
 
 pub use approve::{Preview, Steps, add_signature, look, preview, sign};
 pub use deny::{Denial, Denied, deliver, denial, deny, read_denial, sign_denial};
 pub use describe::{ApproversFact, KernelFact, LogsFact, TargetFacts, describe};
 pub use execute::{Executed, execute};
 pub(crate) use propose::fresh_id;
-pub use propose::{Ask, propose};
+pub use propose::{Ask, Proposed, propose};
 pub use signer::{Signer, SignerError};
+pub use wait::{page, wait, waits, where_to_sign};
 
 use crate::ssh::SshError;
-use crate::store::StoreError;
+use crate::store::{Proposal, StoreError};
 
 /// Why a recovery step did not happen; messages name the cause and the next step.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +46,10 @@ pub enum RecoveryError {
     ApprovalRequired {
         /// What the person does.
         next: String,
+        /// The proposal that waits.
+        proposal: Box<Proposal>,
+        /// The page on which they do, when there is a dashboard.
+        page: Option<String>,
     },
 }
 
@@ -58,6 +64,7 @@ impl RecoveryError {
             Self::Ssh(e) => e.code(),
             Self::Store(StoreError::NoProposal(_)) => "unknown_proposal",
             Self::Store(StoreError::WrongState { .. }) => "wrong_state",
+            Self::Store(StoreError::TaskCancelled(_)) => "cancelled",
             Self::Store(_) => "store",
             Self::Refused { code, .. } => code,
             Self::ApprovalRequired { .. } => "approval_required",

@@ -26,14 +26,23 @@ pub enum Ask {
     Command(String),
 }
 
-/// Checks and stores a proposal. It does nothing on the host but ask for its facts.
+/// A stored proposal.
+#[derive(Debug, Clone)]
+pub struct Proposed {
+    /// The proposal.
+    pub proposal: Proposal,
+    /// Whether it was open already: the same had been asked for by the same, and the first rationale stands.
+    pub continued: bool,
+}
+
+/// Checks and stores a proposal. It does nothing on the host but ask for its facts. What is open already is continued.
 pub async fn propose(
     app: &App,
     host: &Host,
     ask: &Ask,
     rationale: &str,
     proposed_by: &str,
-) -> Result<Proposal, RecoveryError> {
+) -> Result<Proposed, RecoveryError> {
     if rationale.trim().is_empty() || rationale.len() > RATIONALE_BYTES {
         return Err(RecoveryError::refused(
             "bad_params",
@@ -102,7 +111,9 @@ pub async fn propose(
     let rehearsal = draft(&id, &asked, 0, 1)?;
     grant::Statement::parse(&rehearsal.to_bytes())
         .map_err(|e| RecoveryError::refused("bad_params", e.message))?;
-    Ok(app.blocking(move |store| store.propose(&id, &asked)).await?)
+    let fresh = id.clone();
+    let proposal = app.blocking(move |store| store.propose(&id, &asked)).await?;
+    Ok(Proposed { continued: proposal.id != fresh, proposal })
 }
 
 fn empty(kind: ProposalKind, risk: String) -> NewProposal {

@@ -10,6 +10,7 @@ mod learning;
 mod people;
 mod proposals;
 mod schema;
+mod tasks;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,7 @@ pub use learning::{BlockedCommand, CommandCount, LearningStats};
 pub use people::{Device, NewPasskey, Purpose, Role};
 pub(crate) use proposals::sha256_hex;
 pub use proposals::{NewProposal, Proposal, ProposalKind, Signature, State};
+pub use tasks::{NewTask, Task};
 
 /// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,12 @@ pub enum StoreError {
     /// There is no such proposal.
     #[error("there is no proposal {0}: `mcp-linux-infra proposals list` shows those that exist")]
     NoProposal(String),
+    /// There is no such task of this caller's, or no longer.
+    #[error("there is no task {0}")]
+    NoTask(String),
+    /// The task was cancelled: nothing starts for it.
+    #[error("task {0} was cancelled: nothing was run for it")]
+    TaskCancelled(String),
     /// The proposal is not in a state that allows this.
     #[error("proposal {id} is {state}, not {wanted}")]
     WrongState {

@@ -90,6 +90,20 @@ pub(super) const MIGRATIONS: &[&str] = &[
         answer      TEXT
     ) STRICT;
 ",
+    "
+    CREATE TABLE tasks (
+        id           TEXT PRIMARY KEY,
+        owner        TEXT NOT NULL,
+        proposal     TEXT NOT NULL REFERENCES proposals (id),
+        created_ms   INTEGER NOT NULL,
+        until_ms     INTEGER NOT NULL,
+        status       TEXT NOT NULL,
+        updated_ms   INTEGER NOT NULL,
+        ran          INTEGER NOT NULL,
+        cancelled_ms INTEGER
+    ) STRICT;
+    CREATE INDEX tasks_by_proposal ON tasks (proposal, owner);
+",
 ];
 
 /// The version that this program writes.

@@ -49,6 +49,106 @@ fn an_approved_proposal_starts_exactly_once() {
     assert_eq!(started.iter().filter(|ok| **ok).count(), 1);
 }
 
+/// Signs a proposal, so that it may start.
+fn approve(store: &Store, id: &str) {
+    store.fix_statement(id, b"bytes", FAR).unwrap();
+    assert_eq!(store.sign(id, b"bytes", &signature("k1")).unwrap().state, State::Approved);
+}
+
+#[test]
+fn the_same_by_the_same_is_one_proposal_while_it_is_open() {
+    let (_dir, store) = store();
+    let soon = now_ms() + 60_000;
+    let ids: Vec<String> = std::thread::scope(|scope| {
+        let propose = |n| store.propose(&format!("pr_{n}"), &asked(soon, 1)).unwrap().id;
+        let tries: Vec<_> = (0..8).map(|n| scope.spawn(move || propose(n))).collect();
+        tries.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    let id = ids[0].clone();
+    assert!(ids.iter().all(|other| *other == id), "{ids:?}");
+    assert_eq!(store.proposals(false, 100).unwrap().len(), 1);
+    let worded = NewProposal { rationale: "other words".into(), ..asked(FAR, 1) };
+    assert_eq!(store.propose("pr_w", &worded).unwrap().asked.rationale, "DNS is down");
+    let params = BTreeMap::from([("unit".to_owned(), "a".to_owned())]);
+    let others = [
+        NewProposal { proposed_by: "another".into(), ..asked(soon, 1) },
+        NewProposal { host: "web02".into(), ..asked(soon, 1) },
+        NewProposal { action: "flush".into(), ..asked(soon, 1) },
+        NewProposal { plan: "3".repeat(64), ..asked(soon, 1) },
+        NewProposal { policy: "3".repeat(64), ..asked(soon, 1) },
+        NewProposal { machine_id: "3".repeat(64), ..asked(soon, 1) },
+        NewProposal { params, ..asked(soon, 1) },
+        asked(soon, 2),
+    ];
+    for (n, other) in others.iter().enumerate() {
+        let name = format!("pr_other{n}");
+        assert_eq!(store.propose(&name, other).unwrap().id, name);
+    }
+    approve(&store, &id);
+    assert_eq!(store.propose("pr_signed", &asked(soon, 1)).unwrap().id, id);
+    store.start(&id).unwrap();
+    assert_eq!(store.propose("pr_running", &asked(soon, 1)).unwrap().id, id);
+    store.finish(&id, State::Verified, None, &json!({})).unwrap();
+    assert_eq!(store.propose("pr_next", &asked(soon, 1)).unwrap().id, "pr_next");
+}
+
+#[test]
+fn one_whose_outcome_never_came_is_not_continued_for_ever() {
+    let (_dir, store) = store();
+    store.propose("pr_1", &asked(now_ms() + 60_000, 1)).unwrap();
+    approve(&store, "pr_1");
+    store.start("pr_1").unwrap();
+    // Its server ended, and its time went by.
+    store.lock().execute("UPDATE proposals SET expires_ms = 1", []).unwrap();
+    assert_eq!(store.propose("pr_2", &asked(FAR, 1)).unwrap().id, "pr_2");
+}
+
+fn task(id: &str, proposal: &str, owner: &str) -> NewTask {
+    NewTask { id: id.into(), owner: owner.into(), proposal: proposal.into(), until_ms: FAR }
+}
+
+#[test]
+fn a_task_is_its_owners_and_one_for_each_proposal() {
+    let (_dir, store) = store();
+    store.propose("pr_1", &asked(FAR, 1)).unwrap();
+    let first = store.keep_task(&task("t1", "pr_1", "alice"), "waits").unwrap();
+    assert_eq!(store.keep_task(&task("t2", "pr_1", "alice"), "waits").unwrap(), first);
+    assert_eq!(store.keep_task(&task("t3", "pr_1", "bob"), "waits").unwrap().id, "t3");
+    assert_eq!(store.task("t1", "alice").unwrap(), first);
+    for wrong in [store.task("t1", "bob"), store.task("t2", "alice"), store.cancel_task("t1", "bob")] {
+        assert!(matches!(wrong, Err(StoreError::NoTask(_))), "{wrong:?}");
+    }
+    assert!(!store.task("t1", "alice").unwrap().cancelled);
+    let same = store.task_is("t1", "alice", "waits").unwrap();
+    assert_eq!(same.updated_ms, first.updated_ms, "nothing has changed");
+    store.lock().execute("UPDATE tasks SET until_ms = 1, updated_ms = 1 WHERE id = 't1'", []).unwrap();
+    assert!(store.task("t1", "alice").is_err(), "its time is over");
+    store.keep_task(&task("t4", "pr_1", "alice"), "waits").unwrap();
+    let left: u32 = store.lock().query_row("SELECT count(*) FROM tasks", [], |r| r.get(0)).unwrap();
+    assert_eq!(left, 2, "and it goes");
+}
+
+#[test]
+fn a_cancelled_task_starts_nothing_and_one_that_started_is_not_cancelled() {
+    let (_dir, store) = store();
+    store.propose("pr_1", &asked(FAR, 1)).unwrap();
+    approve(&store, "pr_1");
+    store.keep_task(&task("t1", "pr_1", "alice"), "waits").unwrap();
+    assert!(store.cancel_task("t1", "alice").unwrap().cancelled);
+    assert!(matches!(store.start_for("pr_1", "t1"), Err(StoreError::TaskCancelled(_))));
+    assert_eq!(store.proposal("pr_1").unwrap().state, State::Approved);
+    store.keep_task(&task("t2", "pr_1", "alice"), "waits").unwrap();
+    assert!(store.start_for("pr_other", "t2").is_err(), "a task starts its own proposal only");
+    assert!(!store.task("t2", "alice").unwrap().ran);
+    let started: Vec<bool> = std::thread::scope(|scope| {
+        let tries: Vec<_> = (0..8).map(|_| scope.spawn(|| store.start_for("pr_1", "t2").is_ok())).collect();
+        tries.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert_eq!(started.iter().filter(|ok| **ok).count(), 1);
+    let after = store.cancel_task("t2", "alice").unwrap();
+    assert!(after.ran && !after.cancelled);
+}
+
 #[test]
 fn two_signatures_of_one_key_are_one_and_other_bytes_are_refused() {
     let (_dir, store) = store();

@@ -217,7 +217,7 @@ pub(super) async fn run(
     let proposal = web.app.blocking(move |store| store.proposal(&wanted)).await?;
     let host = web.app.host(&proposal.asked.host).map_err(|e| Problem::new(StatusCode::CONFLICT, e))?.clone();
     let subject = if proposal.asked.action.is_empty() { "command" } else { proposal.asked.action.as_str() };
-    let done = recovery::execute(&web.app, &host, subject, &id).await?;
+    let done = recovery::execute(&web.app, &host, subject, &id, None).await?;
     Ok(Json(json!({ "state": done.proposal.state, "now": done.now })))
 }
 

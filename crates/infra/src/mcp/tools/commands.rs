@@ -110,13 +110,14 @@ async fn execute_ssh_command(
 /// Puts a manual command before a person instead of running it; what comes back is the refusal that names the proposal.
 async fn propose(call: &Call, host: &Host, arguments: Execute) -> Result<ToolError, ToolError> {
     let why = arguments.rationale.unwrap_or_else(|| "asked for without a reason".to_owned());
-    let proposal =
+    let recovery::Proposed { proposal, .. } =
         recovery::propose(&call.app, host, &Ask::Command(arguments.command), &why, &call.caller).await?;
     let mut error = ToolError::new(
         "approval_required",
         format!(
-            "nothing has run: this command needs a person's approval. It is proposed as {id}; a person reviews and signs it with \
-             `mcp-linux-infra approve {id}`, then call execute_pra_action(host={}, action=command, approval_token={id})",
+            "nothing has run: this command needs a person's approval. It is proposed as {id}; a person reviews and signs it {}, then \
+             call execute_pra_action(host={}, action=command, approval_token={id})",
+            recovery::where_to_sign(&call.app, &proposal.id),
             host.name,
             id = proposal.id
         ),

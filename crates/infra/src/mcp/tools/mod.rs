@@ -10,7 +10,7 @@ mod inventory;
 mod learning;
 mod logs;
 mod network;
-mod recovery;
+pub(super) mod recovery;
 mod rows;
 mod services;
 mod system;
@@ -46,6 +46,11 @@ pub(super) fn all() -> Vec<Tool> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// What a proposal is for, as the tools name it: its action, or `command` for a single command.
+pub(super) fn subject(action: &str) -> String {
+    if action.is_empty() { "command".to_owned() } else { action.to_owned() }
 }
 
 /// A proposal as the tools show it.

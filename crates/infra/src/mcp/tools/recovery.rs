@@ -9,10 +9,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::mcp::toolbox::{Call, Hints, LOOK, Reply, Tool, ToolError, tool};
-use crate::recovery::{self, Ask, RecoveryError};
-use crate::store::{Proposal, ProposalKind, State};
+use crate::recovery::{self, Ask, Executed, RecoveryError};
+use crate::store::{Proposal, ProposalKind, State, Task};
 
-use super::host;
+use super::{host, subject};
 
 pub(super) fn tools() -> Vec<Tool> {
     vec![
@@ -158,7 +158,7 @@ impl From<&Proposal> for ProposalRow {
             host: p.asked.host.clone(),
             tenant: p.asked.tenant.clone(),
             kind: p.asked.kind,
-            action: if p.asked.action.is_empty() { "command".to_owned() } else { p.asked.action.clone() },
+            action: subject(&p.asked.action),
             params: p.asked.params.clone(),
             argv: p.asked.argv.clone(),
             risk: p.asked.risk.clone(),
@@ -236,6 +236,9 @@ struct Propose {
 #[derive(Debug, Serialize, JsonSchema)]
 struct Proposed {
     proposal: ProposalRow,
+    /// Whether it was open already; its first rationale stands. Absent when it is new.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    continued: bool,
     /// What happens next.
     next: String,
 }
@@ -250,20 +253,30 @@ async fn propose_pra_action(call: Call, arguments: Propose) -> Result<Reply<Prop
         }
         _ => return Err(ToolError::new("bad_arguments", "give either `action` or `command`")),
     };
-    let proposal = recovery::propose(&call.app, host, &ask, &arguments.rationale, &call.caller).await?;
+    let recovery::Proposed { proposal, continued } =
+        recovery::propose(&call.app, host, &ask, &arguments.rationale, &call.caller).await?;
     let row = ProposalRow::from(&proposal);
-    let page = call.app.config().dashboard.origin.as_ref();
-    let page = page.map(|origin| format!("at {origin}/proposals/{} or ", row.id)).unwrap_or_default();
+    let again = if continued {
+        "You had proposed it before and it is open: this is that proposal, and its first rationale stands. "
+    } else {
+        ""
+    };
+    let stands = match row.state {
+        State::Proposed => format!(
+            "Nothing has run. A person reviews and signs it {} ({} distinct person(s)); then call",
+            recovery::where_to_sign(&call.app, &row.id),
+            row.approvals_needed
+        ),
+        State::Approved => "A person has signed it. Call".to_owned(),
+        _ => "It was handed over. For its outcome call".to_owned(),
+    };
     let next = format!(
-        "Nothing has run. A person reviews and signs it {page}with `mcp-linux-infra approve {}` ({} distinct person(s)); then call \
-         execute_pra_action(host={}, action={}, approval_token={}).",
-        row.id, row.approvals_needed, row.host, row.action, row.id
+        "{again}{stands} execute_pra_action(host={}, action={}, approval_token={}).",
+        row.host, row.action, row.id
     );
-    Ok(Reply { text: format!("{}\n{next}", row.line()), data: Proposed { proposal: row, next } })
+    Ok(Reply { text: format!("{}\n{next}", row.line()), data: Proposed { proposal: row, continued, next } })
 }
 
-/// How often a waiting call looks at the proposal.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// The longest wait; clients give a call up after 30 to 60 seconds.
 const MAX_WAIT: u64 = 25;
 
@@ -294,16 +307,8 @@ async fn wait_for_approval(call: Call, arguments: Wait) -> Result<Reply<Waited>,
         return Err(ToolError::new("bad_arguments", format!("timeout_seconds: 1 to {MAX_WAIT}")));
     }
     let end = Instant::now() + Duration::from_secs(arguments.timeout_seconds);
-    let proposal = loop {
-        let id = arguments.id.clone();
-        let proposal =
-            call.app.blocking(move |store| store.proposal(&id)).await.map_err(RecoveryError::from)?;
-        if proposal.state != State::Proposed || Instant::now() >= end {
-            break proposal;
-        }
-        tokio::time::sleep_until(end.min(Instant::now() + LOOK_AGAIN)).await;
-    };
-    let waiting = proposal.state == State::Proposed;
+    let proposal = recovery::wait(&call.app, &arguments.id, end).await?;
+    let waiting = recovery::waits(&proposal);
     let row = ProposalRow::from(&proposal);
     let next = if waiting { "It still waits: call again, or tell the person." } else { "" };
     Ok(Reply {
@@ -333,8 +338,27 @@ struct ExecutionResult {
 }
 
 async fn execute_pra_action(call: Call, arguments: Execute) -> Result<Reply<ExecutionResult>, ToolError> {
-    let host = host(&call, &arguments.host)?;
-    let executed = recovery::execute(&call.app, host, &arguments.action, &arguments.approval_token).await?;
+    let Execute { host: name, action, approval_token } = arguments;
+    let host = host(&call, &name)?;
+    execution(recovery::execute(&call.app, host, &action, &approval_token, None).await)
+}
+
+/// What `execute_pra_action` answers for a proposal that a task has waited for. Runs it when a person has signed it.
+pub(crate) async fn execute_for(
+    call: &Call,
+    proposal: &Proposal,
+    task: &Task,
+) -> Result<(Value, String), ToolError> {
+    let host = host(call, &proposal.asked.host)?;
+    let action = subject(&proposal.asked.action);
+    let reply = execution(recovery::execute(&call.app, host, &action, &proposal.id, Some(task)).await)?;
+    let data = serde_json::to_value(&reply.data).map_err(|e| ToolError::new("internal", e.to_string()))?;
+    Ok((data, reply.text))
+}
+
+/// An execution as the tool answers it.
+fn execution(executed: Result<Executed, RecoveryError>) -> Result<Reply<ExecutionResult>, ToolError> {
+    let executed = executed?;
     let row = ProposalRow::from(&executed.proposal);
     let result = executed.proposal.result.clone().unwrap_or(Value::Null);
     let mut text = row.line();

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::config::Host;
 use crate::hosts::{Page, Row, hygiene};
@@ -235,10 +235,11 @@ struct More {
 }
 
 async fn get_more(call: Call, a: GetMore) -> Result<Reply<More>, ToolError> {
-    let found = call.app.pages().find(&call.caller, &a.handle).ok_or_else(|| ToolError {
-        code: "unknown_page".to_owned(),
-        message: "there is no such page, or it is older than 10 minutes: call the tool again".to_owned(),
-        details: json!(null),
+    let found = call.app.pages().find(&call.caller, &a.handle).ok_or_else(|| {
+        ToolError::new(
+            "unknown_page",
+            "there is no such page, or it is older than 10 minutes: call the tool again",
+        )
     })?;
     let mut text = found.page.text;
     if let Some(next) = &found.next {
@@ -261,6 +262,8 @@ async fn get_more(call: Call, a: GetMore) -> Result<Reply<More>, ToolError> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use serde_json::json;
 
     use super::*;
     use crate::app::App;
