@@ -113,6 +113,14 @@ impl App {
         joined.map_err(|e| StoreError::Unusable { place: "store".to_owned(), cause: e.to_string() })?
     }
 
+    /// Records which proposals have ended; a program that has not used the database does not open it for that.
+    pub async fn expire(&self) -> Result<(), StoreError> {
+        if self.store.get().is_some() {
+            self.blocking(Store::expire).await?;
+        }
+        Ok(())
+    }
+
     /// Appends an audit record.
     pub async fn audit(&self, entry: &Audit<'_>) -> Result<Receipt, StoreError> {
         let (event, data) = (entry.event.to_owned(), entry.data.clone());

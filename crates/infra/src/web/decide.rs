@@ -18,7 +18,7 @@ use super::enter::{Assertion, decode, encode, from_hex};
 use super::guard::{Doer, Problem, Reader, read, texts};
 use super::look::{error_page, store_error};
 use super::sessions::Person;
-use super::view::{Outcome, Page, ProposalPage, View, html, lines, moment, seen, subject};
+use super::view::{Outcome, Page, ProposalPage, View, lines, live_html, moment, seen, subject};
 
 pub(super) async fn show(
     State(web): State<Arc<Web>>,
@@ -41,7 +41,7 @@ pub(super) async fn show(
         page: Page::new(t, Some(person), "/proposals"),
         view,
     };
-    html(&page)
+    live_html(&headers, &page)
 }
 
 /// Everything that says what runs is from the statement, never from what stands beside it in the database.

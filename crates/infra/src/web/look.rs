@@ -8,16 +8,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::store::{Proposal, Purpose, Role, Store, StoreError, now_ms};
+use crate::store::{Purpose, Role, Store, StoreError, now_ms};
 
 use super::guard::{Reader, texts};
+use super::live::ROWS;
 use super::sessions::Person;
 use super::texts::Texts;
-use super::view::{Card, Cell, ErrorPage, Page, ProposalsPage, TablePage, html, moment, seen};
+use super::view::{Cell, ErrorPage, Page, ProposalsPage, TablePage, html, moment, seen};
 use super::{Web, enter};
-
-/// Rows of a list.
-const ROWS: usize = 200;
 
 /// What the search field sends.
 #[derive(Debug, Deserialize)]
@@ -67,11 +65,7 @@ pub(super) async fn waiting(
     Reader(person): Reader,
     headers: HeaderMap,
 ) -> Response {
-    let t = texts(&headers);
-    match web.app.blocking(|store| store.proposals(true, ROWS)).await {
-        Ok(rows) => proposals(t, person, &rows, true),
-        Err(e) => store_error(t, Some(person), &e),
-    }
+    proposals(&web, person, &headers, true).await
 }
 
 pub(super) async fn history(
@@ -79,18 +73,20 @@ pub(super) async fn history(
     Reader(person): Reader,
     headers: HeaderMap,
 ) -> Response {
-    let t = texts(&headers);
-    match web.app.blocking(|store| store.proposals(false, ROWS)).await {
-        Ok(rows) => proposals(t, person, &rows, false),
-        Err(e) => store_error(t, Some(person), &e),
-    }
+    proposals(&web, person, &headers, false).await
 }
 
-fn proposals(t: &'static Texts, person: Person, rows: &[Proposal], waiting: bool) -> Response {
-    let (here, heading, empty) =
-        if waiting { ("/", "waiting", "none_waiting") } else { ("/history", "history", "none") };
-    let page = Page::new(t, Some(person), here);
-    html(&ProposalsPage { page, heading, empty, waiting, rows: rows.iter().map(Card::from).collect() })
+async fn proposals(web: &Web, person: Person, headers: &HeaderMap, waiting: bool) -> Response {
+    let t = texts(headers);
+    let made = match web.list(t, waiting).await {
+        Ok(made) => made,
+        Err(e) => return store_error(t, Some(person), &e),
+    };
+    if let Some(part) = made.part(headers) {
+        return part;
+    }
+    let (here, heading) = if waiting { ("/", "waiting") } else { ("/history", "history") };
+    html(&ProposalsPage { page: Page::new(t, Some(person), here), heading, cards: made.html })
 }
 
 fn table(t: &'static Texts, person: Person, here: &'static str, heading: &'static str) -> TablePage {

@@ -8,6 +8,7 @@ mod decide;
 mod enter;
 mod events;
 mod guard;
+mod live;
 mod look;
 mod passkey;
 mod sessions;
@@ -24,9 +25,12 @@ use tokio::sync::watch;
 
 use crate::app::App;
 use crate::listen::Bound;
+use live::Lists;
 use passkey::Party;
 use sessions::Sessions;
 
+/// Connections at once: each open page holds one for its events and one for what it asks. A service has 1024 descriptors by default.
+const CONNECTIONS: usize = 800;
 /// For open answers, once the dashboard was told to end.
 const CLOSE: Duration = Duration::from_secs(2);
 
@@ -39,6 +43,7 @@ struct Web {
     authority: String,
     sessions: Sessions,
     changes: watch::Receiver<u64>,
+    lists: Lists,
 }
 
 /// A dashboard that listens and has not served yet.
@@ -77,8 +82,8 @@ impl Dashboard {
         app.store()?;
         let (sender, changes) = watch::channel(0);
         let watcher = tokio::spawn(events::watch_store(Arc::clone(&app), sender));
-        let web =
-            Web { app, party: self.party, authority: self.authority, sessions: Sessions::default(), changes };
+        let (sessions, lists) = (Sessions::default(), Lists::default());
+        let web = Web { app, party: self.party, authority: self.authority, sessions, changes, lists };
         let router = router(Arc::new(web));
         let stop = async {
             tokio::select! {
@@ -86,7 +91,7 @@ impl Dashboard {
                 _ = interrupt.recv() => {}
             }
         };
-        let connections = self.bound.serve(&router, stop).await;
+        let connections = self.bound.serve(&router, CONNECTIONS, stop).await;
         // Without the watcher the event streams end, so that their connections can.
         watcher.abort();
         self.bound.close();
