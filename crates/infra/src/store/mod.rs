@@ -5,6 +5,7 @@
 
 mod audit;
 mod backup;
+mod health;
 mod learning;
 mod people;
 mod proposals;
@@ -17,7 +18,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, TransactionBehavior};
 
 pub use audit::{Audit, AuditReport, Receipt, verify_files};
-pub use learning::{BlockedCommand, CommandCount, LearningStats};
+pub use health::{Diagnosed, HostHealth};
+pub use learning::{BlockedCommand, CommandCount, Decided, Decision, LearningStats};
 pub use people::{Device, NewPasskey, Purpose, Role};
 pub(crate) use proposals::sha256_hex;
 pub use proposals::{NewProposal, Proposal, ProposalKind, Signature, State};

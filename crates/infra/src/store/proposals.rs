@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::audit::append;
+use super::health::keep_evidence;
 use super::{Audit, Receipt, Store, StoreError, now_ms};
 
 /// Where a proposal stands.
@@ -176,6 +177,7 @@ impl Store {
                     asked.expires_ms,
                 ],
             )?;
+            keep_evidence(tx, id, &asked.host, now_ms())?;
             append(tx, &Audit { event: "proposed", data: json!({ "proposal": id, "asked": asked }) })?;
             load(tx, id)
         })

@@ -16,6 +16,7 @@ use crate::store::{Purpose, Role, State as Stands, Store, sha256_hex};
 use super::Web;
 use super::enter::{Assertion, decode, encode, from_hex};
 use super::guard::{Doer, Problem, Reader, read, texts};
+use super::health::Evidence;
 use super::look::{error_page, store_error};
 use super::sessions::Person;
 use super::view::{Outcome, Page, ProposalPage, View, lines, live_html, moment, seen, subject};
@@ -32,7 +33,12 @@ pub(super) async fn show(
         Err(recovery::RecoveryError::Store(e)) => return store_error(t, Some(person), &e),
         Err(e) => return error_page(t, Some(person), StatusCode::CONFLICT, &e.to_string()),
     };
-    let view = view(&preview, &person);
+    let wanted = id.clone();
+    let evidence = match web.app.blocking(move |store| store.evidence(&wanted)).await {
+        Ok(evidence) => evidence.map(|e| Evidence::read(t, &e, Some(preview.proposal.created_ms))),
+        Err(e) => return store_error(t, Some(person), &e),
+    };
+    let view = View { evidence, ..view(&preview, &person) };
     let page = ProposalPage {
         may_decide: person.role >= Role::Approver,
         may_run: person.role >= Role::Operator
@@ -83,6 +89,7 @@ fn view(preview: &Preview, person: &Person) -> View {
         challenge,
         signed_by_me: fixed && p.signatures.iter().any(|s| s.signer == person.name),
         result: p.result.as_ref().map(Outcome::from),
+        evidence: None,
     }
 }
 

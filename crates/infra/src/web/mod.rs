@@ -8,6 +8,8 @@ mod decide;
 mod enter;
 mod events;
 mod guard;
+mod health;
+mod learn;
 mod live;
 mod look;
 mod passkey;
@@ -151,9 +153,11 @@ fn router(web: Arc<Web>) -> Router {
         .route("/proposals/{id}/approve", post(decide::approve))
         .route("/proposals/{id}/reject", post(decide::reject))
         .route("/proposals/{id}/run", post(decide::run))
-        .route("/hosts", get(look::hosts))
+        .route("/hosts", get(health::hosts))
         .route("/policy", get(look::policy))
-        .route("/learning", get(look::learning))
+        .route("/learning", get(learn::page))
+        .route("/learning/accept", post(learn::accept))
+        .route("/learning/dismiss", post(learn::dismiss))
         .route("/audit", get(look::audit))
         .route("/people", get(look::people))
         .route("/devices/revoke", post(enter::revoke))

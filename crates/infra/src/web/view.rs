@@ -10,6 +10,7 @@ use crate::hosts::hygiene;
 use crate::store::{Proposal, State};
 
 use super::assets::{CSS_INTEGRITY, JS_INTEGRITY};
+use super::health::Evidence;
 use super::sessions::Person;
 use super::texts::Texts;
 
@@ -157,6 +158,8 @@ pub(super) struct View {
     pub(super) challenge: String,
     pub(super) signed_by_me: bool,
     pub(super) result: Option<Outcome>,
+    /// What the host said before it was proposed.
+    pub(super) evidence: Option<Evidence>,
 }
 
 #[derive(Template)]
@@ -223,7 +226,19 @@ pub(super) fn lines(text: &str) -> String {
 pub(super) enum Cell {
     Text(String),
     Code(String),
+    /// A text of a class of ours: `ok`, `warn`, `bad` or `none`.
+    Mark(&'static str, String),
     Revoke(String),
+    /// A shape of blocked commands that an administrator may decide about.
+    Decide {
+        shape: String,
+        acceptable: bool,
+    },
+    /// A file to read, under a line.
+    File {
+        head: String,
+        file: String,
+    },
 }
 
 #[derive(Template)]
