@@ -377,6 +377,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn that_a_host_answers_is_written_when_it_changes_and_not_at_each_call() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = crate::config::Environment::from([("HOME", dir.path().to_str().unwrap())]);
+        let file = dir.path().join("c.toml");
+        std::fs::write(&file, "[[hosts]]\nname = \"web01\"\n").unwrap();
+        let app = App::new(Config::load(Some(&file), &env).unwrap()).unwrap();
+        let host = app.host("web01").unwrap();
+        let lost = SshError::Lost { host: host.name.clone(), cause: "x\ny".repeat(500) };
+        let slow = SshError::TimedOut { host: host.name.clone(), limit: Duration::from_secs(1) };
+        let mut writes = 0;
+        for failure in [None, None, Some(&slow), Some(&lost), Some(&lost), None] {
+            let before = app.store().unwrap().changes().unwrap();
+            app.heard(host, failure).await;
+            writes += usize::from(app.store().unwrap().changes().unwrap() != before);
+        }
+        assert_eq!(writes, 3);
+        let rows = app.store().unwrap().host_health().unwrap();
+        assert!(rows[0].reached_ms.is_some() && rows[0].failure.as_ref().unwrap().len() < 350, "{rows:?}");
+    }
+
+    #[tokio::test]
     async fn a_blocked_line_is_counted_without_its_operands_and_a_manual_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let env = crate::config::Environment::from([("HOME", dir.path().to_str().unwrap())]);

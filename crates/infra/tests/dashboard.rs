@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use dashboard::{Dashboard, asked};
-use mcp_linux_infra::store::{Proposal, State};
+use mcp_linux_infra::store::{Proposal, State, now_ms};
 use serde_json::{Value, json};
 use serve::{Answer, PATIENCE};
 use viewer::Viewer;
@@ -191,12 +191,22 @@ fn mcp_http_09_markup_of_others_is_escaped_in_every_view() {
     }
     MARKUP.clone_into(&mut hostile.rationale);
     let store = dashboard.store();
+    let said = json!({ "findings": [{ "severity": MARKUP, "check": MARKUP, "subject": MARKUP, "what": MARKUP,
+        "evidence": [MARKUP] }], "checked": [MARKUP], "undone": [MARKUP], "more": true });
+    for host in ["web01", MARKUP] {
+        assert!(store.record_diagnosis(host, &said, now_ms()).unwrap());
+        store.record_failed(host, MARKUP, now_ms() + 1000).unwrap();
+    }
+    let mut with_evidence = asked(&dashboard.app());
+    MARKUP.clone_into(&mut with_evidence.rationale);
+    store.propose("pr_00000000000000c3", &with_evidence).unwrap();
     store.propose("pr_00000000000000b2", &hostile).unwrap();
     store.reject("pr_00000000000000b2", MARKUP, MARKUP).unwrap();
     store.record_blocked(MARKUP, MARKUP, MARKUP, MARKUP, MARKUP, 1).unwrap();
     let sent = "%3Cscript%3Ealert(1)%3C%2Fscript%3E";
     let mut paths: Vec<String> = GETS.iter().map(|p| (*p).to_owned()).collect();
-    paths.extend(["/proposals/pr_00000000000000b2".to_owned(), format!("/proposals/{sent}")]);
+    paths.extend(["b2", "c3"].map(|end| format!("/proposals/pr_00000000000000{end}")));
+    paths.push(format!("/proposals/{sent}"));
     paths.extend(["/policy", "/audit"].map(|p| format!("{p}?q={sent}")));
     let mut shown = 0;
     for path in &paths {
@@ -204,7 +214,7 @@ fn mcp_http_09_markup_of_others_is_escaped_in_every_view() {
         assert!(!answer.body.to_ascii_lowercase().contains("<script>alert"), "{path}: {}", answer.body);
         shown += usize::from(answer.body.contains("&#60;script&#62;alert(1)"));
     }
-    assert!(shown >= 5, "{shown} views show it as text");
+    assert!(shown >= 7, "{shown} views show it as text");
     // In a header, and in what a script is answered.
     let answer = dashboard.send("GET", "/", &[("Host", MARKUP)], "");
     assert!(answer.status >= 400 && !answer.body.contains("<script>"), "{answer:?}");
@@ -277,6 +287,78 @@ fn a_page_that_is_the_same_is_not_sent_again_and_its_part_comes_alone() {
     dashboard.store().reject(ID, "alice", "no").unwrap();
     let changed = part(tag);
     assert!(changed.status == 200 && !changed.body.contains(ID), "{changed:?}");
+}
+
+#[test]
+fn a_suggestion_is_accepted_by_an_admin_alone_and_no_policy_changes() {
+    let (dashboard, _, admin) = with_person("admin", 1);
+    let approver = dashboard.login(&dashboard.enrol("bob@example.org", "approver"));
+    let store = dashboard.store();
+    for (shape, name) in [("lsscsi -l", "lsscsi"), ("rm PATH", "rm")] {
+        store.record_blocked(shape, name, shape, "web01", "assistant", 1).unwrap();
+    }
+    let ask = |cookie: &str, what: &str, shape: &str| {
+        dashboard.post(cookie, &format!("/learning/{what}"), &json!({ "shape": shape })).status
+    };
+    let page = |cookie: &str| dashboard.get(cookie, "/learning").body;
+    let policy = dashboard.app().catalogue().digest().to_owned();
+    let files = || std::fs::read_dir(dashboard.dir.path()).unwrap().count();
+    let before = files();
+    assert_eq!((ask(&approver, "accept", "lsscsi -l"), ask(&approver, "dismiss", "rm PATH")), (403, 403));
+    assert!(
+        !page(&approver).contains("data-post=\"/learning")
+            && page(&admin).contains("data-post=\"/learning/accept")
+    );
+    // What may not be accepted, and what nobody asked for.
+    assert_eq!(
+        (ask(&admin, "accept", "rm PATH"), ask(&admin, "accept", "none"), ask(&admin, "dismiss", "none")),
+        (409, 404, 404)
+    );
+    assert_eq!(events(&dashboard, "learning"), 0);
+    assert_eq!((ask(&admin, "accept", "lsscsi -l"), ask(&admin, "dismiss", "rm PATH")), (200, 200));
+    assert_eq!(events(&dashboard, "learning"), 2);
+    let shown = page(&approver);
+    assert!(
+        shown.contains("not in force")
+            && shown.contains("[[command.form]]")
+            && shown.contains("alice@example.org")
+    );
+    assert!(!page(&admin).contains("data-post=\"/learning"), "all is decided");
+    let suggested =
+        serve::command(dashboard.dir.path(), &["learn", "suggestions", "--min-count", "1", "--json"])
+            .output();
+    let suggested = String::from_utf8(suggested.unwrap().stdout).unwrap();
+    assert!(suggested.contains("lsscsi -l") && !suggested.contains("rm PATH"), "{suggested}");
+    assert_eq!(
+        (dashboard.app().catalogue().digest(), files()),
+        (policy.as_str(), before),
+        "nothing is in force"
+    );
+}
+
+#[test]
+fn a_page_says_how_hosts_are_and_what_one_said_before_a_proposal() {
+    let (dashboard, _, cookie) = with_person("viewer", 1);
+    let (store, hosts) = (dashboard.store(), || dashboard.get(&cookie, "/hosts").body);
+    assert!(hosts().contains("not asked yet"));
+    assert!(!dashboard.get(&cookie, &format!("/proposals/{ID}")).body.contains("What the host said before"));
+    store.record_reached("web01", now_ms() - 2000).unwrap();
+    assert!(hosts().contains("mark-ok\">answers"));
+    let said = json!({ "findings": [{ "severity": "critical", "check": "services", "subject": "unbound.service",
+        "what": "it has failed", "evidence": ["exit code 1"] }], "checked": ["services"], "undone": ["dns"] });
+    store.record_diagnosis("web01", &said, now_ms() - 1000).unwrap();
+    store.record_failed("web01", "no route to host", now_ms()).unwrap();
+    let shown = hosts();
+    for words in ["does not answer", "no route to host", "critical: unbound.service: it has failed"] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    store.propose("pr_00000000000000b2", &asked(&dashboard.app())).unwrap();
+    let shown = dashboard.get(&cookie, "/proposals/pr_00000000000000b2").body;
+    for words in ["not proven", "unbound.service: it has failed", "exit code 1", "NOT checked: dns"] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    let french = [("Cookie", cookie.as_str()), ("Accept-Language", "fr")];
+    assert!(dashboard.send("GET", "/hosts", &french, "").body.contains("ne répond pas"));
 }
 
 #[test]

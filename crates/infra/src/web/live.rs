@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Mutex;
 
-use crate::store::{StoreError, sha256_hex};
+use crate::store::{AuditReport, Store, StoreError, sha256_hex};
 
 use super::Web;
 use super::texts::Texts;
@@ -24,27 +24,31 @@ const LIVE: HeaderName = HeaderName::from_static("x-live");
 /// A live part as it was at one moment of the database.
 #[derive(Debug, Clone)]
 pub(super) struct Made {
-    /// [`crate::store::Store::changes`] before it was read.
+    /// [`Store::changes`] before it was read.
     changes: (i64, i64),
     pub(super) html: Arc<str>,
     tag: String,
 }
 
-/// The newest of each list, by whether it is of what waits and by language.
+/// The newest of each list, by whether it is of what waits and by language, and the last check of the audit chain with the moment
+/// of the database that it is of.
 #[derive(Debug, Default)]
-pub(super) struct Lists(Mutex<HashMap<(bool, &'static str), Made>>);
+pub(super) struct Lists {
+    made: Mutex<HashMap<(bool, &'static str), Made>>,
+    verified: Mutex<Option<((i64, i64), AuditReport)>>,
+}
 
 impl Web {
     /// The list of proposals as the database has it now, in one language.
     pub(super) async fn list(&self, t: &'static Texts, waiting: bool) -> Result<Made, StoreError> {
         let key = (waiting, t.language);
-        let now = self.app.blocking(crate::store::Store::changes).await?;
-        let mut lists = self.lists.0.lock().await;
+        let now = self.app.blocking(Store::changes).await?;
+        let mut lists = self.lists.made.lock().await;
         if let Some(made) = lists.get(&key).filter(|m| m.changes == now) {
             return Ok(made.clone());
         }
         // While this one waited for its turn, another may have made what it wants.
-        let now = self.app.blocking(crate::store::Store::changes).await?;
+        let now = self.app.blocking(Store::changes).await?;
         if let Some(made) = lists.get(&key).filter(|m| m.changes == now) {
             return Ok(made.clone());
         }
@@ -67,6 +71,17 @@ impl Web {
             .await?;
         lists.insert(key, made.clone());
         Ok(made)
+    }
+
+    /// Whether the audit chain is whole: it is read once for each change, however many pages show it.
+    pub(super) async fn verified(&self) -> Result<AuditReport, StoreError> {
+        let mut verified = self.lists.verified.lock().await;
+        let now = self.app.blocking(Store::changes).await?;
+        if let Some((_, report)) = verified.as_ref().filter(|(at, _)| *at == now) {
+            return Ok(report.clone());
+        }
+        let fresh = self.app.blocking(|store| Ok((store.changes()?, store.audit_verify()?))).await?;
+        Ok(verified.insert(fresh).1.clone())
     }
 }
 

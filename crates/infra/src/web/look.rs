@@ -149,9 +149,12 @@ pub(super) async fn audit(
     headers: HeaderMap,
 ) -> Response {
     let t = texts(&headers);
-    let read = web.app.blocking(|store| Ok((store.audit_verify()?, store.audit_tail(10 * ROWS)?))).await;
-    let (report, lines) = match read {
-        Ok(read) => read,
+    let (report, lines) = match web.verified().await {
+        Ok(report) => (report, web.app.blocking(|store| store.audit_tail(10 * ROWS)).await),
+        Err(e) => return store_error(t, Some(person), &e),
+    };
+    let lines = match lines {
+        Ok(lines) => lines,
         Err(e) => return store_error(t, Some(person), &e),
     };
     let words = searched.words();
