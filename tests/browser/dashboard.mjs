@@ -166,6 +166,36 @@ try {
     assert.notEqual(onHost("systemctl", "show", "unbound", "--property=MainPID"), before);
     assert.ok(own("audit", "tail", "-n", "50", "--json").includes(shown), "the digest of what was signed is in the chain");
   });
+  await check("what the host said before is on the page of a proposal, marked as its words, and the hosts page knows it", async () => {
+    onHost("systemctl", "stop", "unbound");
+    const answer = await call("diagnose_system", { host: HOST, checks: ["services"] });
+    assert.ok(!answer.isError, JSON.stringify(answer));
+    const id = await propose("restart_unbound", "unbound is stopped");
+    await open(alice, id);
+    const said = await alice.page.locator("section.untrusted.evidence").textContent();
+    assert.ok(said.includes("not proven") && said.includes("unbound"), said);
+    await alice.page.goto(`${origin}/hosts`);
+    assert.match(await alice.page.locator("tr", { hasText: HOST }).textContent(), /answers.*unbound/);
+    await sign(alice, id);
+    await alice.page.getByRole("button", { name: "Run it now" }).click();
+    await alice.page.locator(".state-verified").waitFor();
+    assert.match(await alice.page.locator("section.untrusted", { hasText: "What the target answered" }).textContent(), /verify/);
+  });
+  await check("an admin decides about suggestions; nobody else, and nothing is in force", async () => {
+    const line = { host: HOST, command: "lsscsi -l" };
+    assert.ok((await call("execute_ssh_command", line)).isError);
+    await alice.page.goto(`${origin}/learning`);
+    assert.equal(await alice.page.locator("[data-post^='/learning/']").count(), 0);
+    assert.equal((await post(alice, "/learning/accept", { shape: "lsscsi -l" }))[0], 403);
+    const admin = await person();
+    await enrol(admin, "ada@example.org", "admin");
+    await login(admin);
+    await admin.page.goto(`${origin}/learning`);
+    await admin.page.locator("tr", { hasText: "lsscsi -l" }).getByRole("button", { name: "Accept" }).click();
+    await admin.page.getByText("accepted, not in force").waitFor();
+    assert.match(await admin.page.locator("tr", { hasText: "lsscsi -l" }).locator("pre").textContent(), /\[\[command\.form\]\]/);
+    assert.ok((await call("execute_ssh_command", line)).isError, "it is still blocked");
+  });
   await check("reject: nothing runs", async () => {
     const id = await propose("restart_unbound", "to be rejected");
     const before = onHost("systemctl", "show", "unbound", "--property=MainPID");
@@ -298,11 +328,19 @@ try {
     assert.ok(refused.isError);
     const db = database();
     db.prepare("UPDATE proposals SET proposed_by = ?, host = ?, reason = ?, risk = ? WHERE id = ?").run(hostile, hostile, hostile, hostile, id);
+    const said = JSON.stringify({ findings: [{ severity: hostile, check: hostile, subject: hostile, what: hostile, evidence: [hostile] }], checked: [hostile], undone: [hostile], more: true });
+    db.prepare("INSERT OR REPLACE INTO evidence VALUES (?, ?, ?)").run(id, Date.now(), said);
+    const before = db.prepare("SELECT * FROM host_health WHERE host = ?").get(HOST);
+    db.prepare("UPDATE host_health SET failed_ms = ?, failure = ?, diagnosed_ms = ?, diagnosis = ? WHERE host = ?").run(Date.now() + 9e6, hostile, Date.now(), said, HOST);
+    db.prepare("INSERT INTO blocked_commands VALUES (?, ?, ?, 9, 1, 2, ?, ?, 'dismissed', ?, 1)").run(hostile, hostile, hostile, JSON.stringify([hostile]), JSON.stringify([hostile]), hostile);
     db.close();
     for (const path of ["/", "/history", "/audit"]) await clean(path);
+    for (const path of ["/hosts", "/learning"]) assert.match(await clean(path), /evil/);
     assert.match(await clean("/history"), /evil/);
     await clean(`/proposals/${id}`);
     const gone = database();
+    gone.prepare("UPDATE host_health SET failed_ms = ?, failure = ?, diagnosed_ms = ?, diagnosis = ? WHERE host = ?").run(before.failed_ms, before.failure, before.diagnosed_ms, before.diagnosis, HOST);
+    gone.prepare("DELETE FROM blocked_commands WHERE shape = ?").run(hostile);
     gone.prepare("UPDATE proposals SET state = 'rejected', host = 't1', risk = 'low' WHERE id = ?").run(id);
     gone.close();
   });

@@ -1,6 +1,8 @@
 //! Where the parts meet: one value that holds the configuration, the policy, the store and the connections.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -9,7 +11,7 @@ use policy::{Catalogue, Judgement, Level};
 use serde_json::{Value, json};
 
 use crate::config::{Config, ConfigError, Host};
-use crate::hosts::{Failure, Output, Pages, Reader, Remedies};
+use crate::hosts::{Diagnosis, Failure, Output, Pages, Reader, Remedies, hygiene};
 use crate::learning;
 use crate::plugins::{Found, Plugins, toml_files};
 use crate::ssh::{Account, Pool, SshError};
@@ -24,7 +26,12 @@ pub struct App {
     pool: Pool,
     store: OnceLock<Arc<Store>>,
     pages: Pages,
+    /// By host: when it was last written that it answered, or that it did not, by the word for why.
+    heard: Mutex<HashMap<String, (Instant, Option<&'static str>)>>,
 }
+
+/// How often it is written that a host still answers, or still does not.
+const HEARD_AGAIN: Duration = Duration::from_secs(30);
 
 impl App {
     /// Loads the plugins and actions beside the config; a wrong file is an error, never skipped.
@@ -35,7 +42,15 @@ impl App {
         let actions =
             Actions::with_files(toml_files(config.actions_dir.as_deref())?).map_err(|e| wrong(&e))?;
         let pool = Pool::new(&config);
-        Ok(Self { config, plugins, actions, pool, store: OnceLock::new(), pages: Pages::default() })
+        Ok(Self {
+            config,
+            plugins,
+            actions,
+            pool,
+            store: OnceLock::new(),
+            pages: Pages::default(),
+            heard: Mutex::default(),
+        })
     }
 
     /// The configuration.
@@ -113,6 +128,14 @@ impl App {
         joined.map_err(|e| StoreError::Unusable { place: "store".to_owned(), cause: e.to_string() })?
     }
 
+    /// Records which proposals have ended; a program that has not used the database does not open it for that.
+    pub async fn expire(&self) -> Result<(), StoreError> {
+        if self.store.get().is_some() {
+            self.blocking(Store::expire).await?;
+        }
+        Ok(())
+    }
+
     /// Appends an audit record.
     pub async fn audit(&self, entry: &Audit<'_>) -> Result<Receipt, StoreError> {
         let (event, data) = (entry.event.to_owned(), entry.data.clone());
@@ -147,6 +170,7 @@ impl App {
         let receipt =
             self.audit(&Audit { event: "command", data: subject }).await.map_err(|e| audit_failure(&e))?;
         let result = self.pool.exec(host, Account::Reader, line, None, &receipt).await;
+        self.heard(host, result.as_ref().err()).await;
         let end = match &result {
             Ok(output) => {
                 json!({ "command": receipt.seq(), "exit": output.exit, "bytes": output.stdout.len(), "truncated": output.truncated, "ms": output.ms })
@@ -162,6 +186,43 @@ impl App {
             truncated: output.truncated,
             ms: output.ms,
         })
+    }
+
+    /// Remembers for people that a host has answered, or why not: written when that changes, and otherwise at most twice a minute for a
+    /// host. A failure here is only logged: nothing hangs on it.
+    pub async fn heard(&self, host: &Host, failure: Option<&SshError>) {
+        // A command that took too long says nothing of its host.
+        if matches!(failure, Some(SshError::TimedOut { .. })) {
+            return;
+        }
+        let (name, code) = (host.name.to_string(), failure.map(SshError::code));
+        {
+            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            if heard.get(&name).is_some_and(|(at, had)| *had == code && at.elapsed() < HEARD_AGAIN) {
+                return;
+            }
+            heard.insert(name.clone(), (Instant::now(), code));
+        }
+        let cause = failure.map(|e| hygiene::one_line(&e.to_string(), 300));
+        let written = self
+            .blocking(move |store| match cause {
+                None => store.record_reached(&name, now_ms()),
+                Some(cause) => store.record_failed(&name, &cause, now_ms()),
+            })
+            .await;
+        if let Err(e) = written {
+            tracing::warn!("whether a host answers was not kept: {e}");
+        }
+    }
+
+    /// Keeps the worst of what a host said of itself, for the person who decides about a proposal. A failure here is only logged.
+    pub async fn keep_diagnosis(&self, host: &Host, diagnosis: &Diagnosis) {
+        let (name, data) = (host.name.to_string(), diagnosis.kept());
+        match self.blocking(move |store| store.record_diagnosis(&name, &data, now_ms())).await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!("the diagnosis of {} is too long to be kept", host.name),
+            Err(e) => tracing::warn!("a diagnosis was not kept: {e}"),
+        }
     }
 
     /// Counts a blocked line by its shape. The audit record stands already, so a failure here is only logged.
@@ -313,6 +374,27 @@ mod tests {
         database.execute("UPDATE audit SET line = 'x' WHERE seq = 2", []).unwrap();
         app.reload_plugins().await.unwrap_err();
         assert_eq!(app.catalogue().judge("frob").verdict, Level::Auto);
+    }
+
+    #[tokio::test]
+    async fn that_a_host_answers_is_written_when_it_changes_and_not_at_each_call() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = crate::config::Environment::from([("HOME", dir.path().to_str().unwrap())]);
+        let file = dir.path().join("c.toml");
+        std::fs::write(&file, "[[hosts]]\nname = \"web01\"\n").unwrap();
+        let app = App::new(Config::load(Some(&file), &env).unwrap()).unwrap();
+        let host = app.host("web01").unwrap();
+        let lost = SshError::Lost { host: host.name.clone(), cause: "x\ny".repeat(500) };
+        let slow = SshError::TimedOut { host: host.name.clone(), limit: Duration::from_secs(1) };
+        let mut writes = 0;
+        for failure in [None, None, Some(&slow), Some(&lost), Some(&lost), None] {
+            let before = app.store().unwrap().changes().unwrap();
+            app.heard(host, failure).await;
+            writes += usize::from(app.store().unwrap().changes().unwrap() != before);
+        }
+        assert_eq!(writes, 3);
+        let rows = app.store().unwrap().host_health().unwrap();
+        assert!(rows[0].reached_ms.is_some() && rows[0].failure.as_ref().unwrap().len() < 350, "{rows:?}");
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::analysis::{self, Recommendation};
 use crate::hosts::hygiene;
-use crate::store::BlockedCommand;
+use crate::store::{BlockedCommand, Decision};
 
 /// What stands for a line that only a shell could read.
 const SHELL: &str = "(shell syntax)";
@@ -235,8 +235,35 @@ pub struct Suggestion {
 
 /// What an operator may do about shapes, in their order. [`crate::store::Store::blocked_commands`] keeps those that
 /// came often enough and long enough.
+/// A shape that a person dismissed is not suggested any more.
 pub fn suggestions(catalogue: &Catalogue, rows: Vec<BlockedCommand>) -> Vec<Suggestion> {
-    rows.into_iter().map(|row| suggestion(catalogue, row)).collect()
+    let dismissed =
+        |row: &BlockedCommand| row.decided.as_ref().is_some_and(|d| d.decision == Decision::Dismissed);
+    rows.into_iter().filter(|row| !dismissed(row)).map(|row| suggestion(catalogue, row)).collect()
+}
+
+/// What accepting a shape gives; it is not in force before an operator deploys it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acceptable {
+    /// `auto` or `manual`.
+    pub level: &'static str,
+    /// A plugin file to review.
+    pub file: String,
+}
+
+/// What accepting a shape gives.
+///
+/// Errors: nothing is suggested for it, and why.
+pub fn acceptable(said: Suggestion) -> Result<Acceptable, String> {
+    let level = match said.recommended {
+        Recommendation::AddAuto => "auto",
+        Recommendation::AddManual => "manual",
+        other => {
+            return Err(format!("{:?} is {}, nothing is written: {}", said.shape, other.as_str(), said.why));
+        }
+    };
+    let file = said.suggested_plugin.ok_or("no form could be written for it")?;
+    Ok(Acceptable { level, file })
 }
 
 /// What an operator may do about one shape.

@@ -18,8 +18,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
-/// Connections at once; more wait to be accepted.
-const CONNECTIONS: usize = 256;
 /// For the head of a request.
 const HEAD: Duration = Duration::from_secs(10);
 
@@ -63,10 +61,16 @@ impl Bound {
         }
     }
 
-    /// Serves the router until `stop`; the connections that are still open then are the answer.
-    pub(crate) async fn serve(&self, router: &Router, stop: impl Future<Output = ()>) -> GracefulShutdown {
+    /// Serves the router until `stop`, at most `most` connections at once: more wait to be accepted. Those that are still open at the
+    /// end are the answer.
+    pub(crate) async fn serve(
+        &self,
+        router: &Router,
+        most: usize,
+        stop: impl Future<Output = ()>,
+    ) -> GracefulShutdown {
         let connections = GracefulShutdown::new();
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let room = Arc::new(Semaphore::new(most));
         tokio::pin!(stop);
         loop {
             // The semaphore is never closed.

@@ -34,7 +34,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("app", &["config", "hosts", "learning", "plugins", "ssh", "store"]),
     ("recovery", &["app", "config", "hosts", "ssh", "store"]),
     ("mcp", &["analysis", "app", "config", "hosts", "learning", "listen", "recovery", "store"]),
-    ("web", &["app", "config", "hosts", "listen", "recovery", "store"]),
+    ("web", &["app", "config", "hosts", "learning", "listen", "recovery", "store"]),
     ("doctor", &["app", "config", "hosts", "recovery", "ssh", "store"]),
     // Only subcommands that a person runs come here: `mcp` has no arrow to it.
     ("admin", &["app", "config", "doctor", "hosts", "ssh", "store"]),

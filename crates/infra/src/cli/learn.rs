@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use crate::analysis::Recommendation;
 use crate::app::App;
 use crate::learning;
-use crate::store::now_ms;
+use crate::store::{Decision, now_ms};
 
 use super::{Context, Done, Ended, output};
 
@@ -101,23 +100,18 @@ fn accept(app: &App, shape: &str, file: &Path) -> Done {
             "no blocked command has the shape {shape:?}; `learn suggestions` lists them"
         )));
     };
-    let said = learning::suggestion(&app.catalogue(), row);
-    let level = match said.recommended {
-        Recommendation::AddAuto => "auto",
-        Recommendation::AddManual => "manual",
-        other => {
-            let message = format!("{shape:?} is {}, nothing is written: {}", other.as_str(), said.why);
-            return Err(Ended { code: 4, message });
-        }
-    };
-    let text = said.suggested_plugin.ok_or_else(|| Ended::failed("no form could be written for it"))?;
+    let given = learning::acceptable(learning::suggestion(&app.catalogue(), row))
+        .map_err(|message| Ended { code: 4, message })?;
     let wrong = |e: std::io::Error| Ended::usage(format!("{}: {e}", file.display()));
     let mut made = std::fs::OpenOptions::new().write(true).create_new(true).open(file).map_err(wrong)?;
-    made.write_all(text.as_bytes()).map_err(wrong)?;
+    made.write_all(given.file.as_bytes()).map_err(wrong)?;
+    let by = std::env::var("USER").unwrap_or_else(|_| "command line".to_owned());
+    app.store()?.decide(shape, Decision::Accepted, &by)?;
     output::line(&format!(
-        "{} written, level {level}. Nothing is in force: review it, then deploy it to the plugin folder of the server \
+        "{} written, level {}. Nothing is in force: review it, then deploy it to the plugin folder of the server \
          and of each target.",
-        file.display()
+        file.display(),
+        given.level
     ))
 }
 
@@ -144,6 +138,8 @@ mod tests {
         accept(&app, "lsscsi -l", &file).unwrap();
         let text = std::fs::read_to_string(&file).unwrap();
         policy::Plugin::parse("suggested.toml", &text).unwrap();
+        let decided = app.store().unwrap().audit_tail(9).unwrap();
+        assert!(decided.len() == 1 && decided[0].contains("lsscsi -l"), "{decided:?}");
         std::fs::write(&file, "mine").unwrap();
         assert_eq!(accept(&app, "lsscsi -l", &file).unwrap_err().code, 2);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");

@@ -28,6 +28,7 @@ fn advice(line: &str) -> Suggestion {
         last_seen: 2,
         hosts: vec!["web01".into()],
         callers: vec!["assistant".into()],
+        decided: None,
     };
     suggestion(&CATALOGUE, row)
 }

@@ -404,7 +404,7 @@ pub async fn serve_stdio(app: Arc<App>) -> anyhow::Result<()> {
     done
 }
 
-/// Looks at the plugin folder every two seconds, and at once on SIGHUP. No tool can ask for it: the model has no say in the policy.
+/// Looks at the plugin folder, and for proposals whose time is over, every two seconds, and at once on SIGHUP. No tool can ask for it: the model has no say in the policy.
 pub(super) async fn watch_plugins(app: Arc<App>, mut hangup: Signal) {
     let mut ticks = tokio::time::interval(Duration::from_secs(2));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -415,6 +415,9 @@ pub(super) async fn watch_plugins(app: Arc<App>, mut hangup: Signal) {
         }
         if let Err(e) = app.reload_plugins().await {
             tracing::error!("the policy could not be changed, as no record could be written: {e}");
+        }
+        if let Err(e) = app.expire().await {
+            tracing::error!("whether a proposal has ended could not be recorded: {e}");
         }
     }
 }

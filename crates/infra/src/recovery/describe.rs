@@ -91,7 +91,9 @@ pub struct LogsFact {
 /// Asks the target.
 pub async fn describe(app: &App, host: &Host) -> Result<TargetFacts, RecoveryError> {
     let receipt = app.audit(&Audit { event: "describe", data: json!({ "host": host.name }) }).await?;
-    let output = app.pool().exec(host, Account::Reader, "mcp-describe", None, &receipt).await?;
+    let answer = app.pool().exec(host, Account::Reader, "mcp-describe", None, &receipt).await;
+    app.heard(host, answer.as_ref().err()).await;
+    let output = answer?;
     if output.exit != Some(0) {
         return Err(RecoveryError::refused(
             "not_deployed",

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Store, StoreError};
+use super::audit::append;
+use super::{Audit, Store, StoreError, now_ms};
 
 /// The most shapes that are kept.
 const MOST_SHAPES: u32 = 1000;
@@ -36,6 +37,39 @@ pub struct BlockedCommand {
     pub hosts: Vec<String>,
     /// The first callers that asked.
     pub callers: Vec<String>,
+    /// What a person has decided about it.
+    pub decided: Option<Decided>,
+}
+
+/// What a person decides about a shape. The policy changes by neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// The suggested form shall be reviewed and deployed.
+    Accepted,
+    /// It stays blocked and is suggested no more.
+    Dismissed,
+}
+
+impl Decision {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Dismissed => "dismissed",
+        }
+    }
+}
+
+/// A decision, by whom and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Decided {
+    /// What.
+    pub decision: Decision,
+    /// Who.
+    pub by: String,
+    /// When, ms since 1970.
+    pub at_ms: i64,
 }
 
 /// How often one program was blocked.
@@ -122,6 +156,21 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Keeps a person's decision about a shape, with its record. `false`, and nothing is recorded, when there is no such shape.
+    pub fn decide(&self, shape: &str, decision: Decision, by: &str) -> Result<bool, StoreError> {
+        self.change(|tx| {
+            let changed = tx.execute(
+                "UPDATE blocked_commands SET decision = ?2, decided_by = ?3, decided_ms = ?4 WHERE shape = ?1",
+                params![shape, decision.as_str(), cut(by), now_ms()],
+            )?;
+            if changed > 0 {
+                let data = json!({ "shape": shape, "decision": decision, "by": by });
+                append(tx, &Audit { event: "learning", data })?;
+            }
+            Ok(changed > 0)
+        })
+    }
+
     /// The table in numbers.
     pub fn learning_stats(&self) -> Result<LearningStats, StoreError> {
         let connection = self.lock();
@@ -171,6 +220,17 @@ fn add(names: &mut Vec<String>, name: &str) {
     }
 }
 
+fn decided(row: &Row<'_>) -> rusqlite::Result<Option<Decided>> {
+    let decision = match row.get::<_, Option<String>>("decision")?.as_deref() {
+        Some("accepted") => Decision::Accepted,
+        Some("dismissed") => Decision::Dismissed,
+        _ => return Ok(None),
+    };
+    let by: Option<String> = row.get("decided_by")?;
+    let at_ms: Option<i64> = row.get("decided_ms")?;
+    Ok(Some(Decided { decision, by: by.unwrap_or_default(), at_ms: at_ms.unwrap_or_default() }))
+}
+
 fn from_row(row: &Row<'_>) -> rusqlite::Result<BlockedCommand> {
     // A list that somebody spoiled by hand is an empty one: these are counts, nothing hangs on them.
     let names = |column: &str| -> rusqlite::Result<Vec<String>> {
@@ -185,6 +245,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<BlockedCommand> {
         last_seen: row.get("last_seen")?,
         hosts: names("hosts")?,
         callers: names("callers")?,
+        decided: decided(row)?,
     })
 }
 
@@ -239,6 +300,21 @@ mod tests {
         let rows = store.blocked_commands(0, 0, 9999).unwrap();
         let there = |shape: &str| rows.iter().any(|r| r.shape == shape);
         assert!(rows.len() == 1000 && there("s2") && there("new") && !there("s3") && there("s4"));
+    }
+
+    #[test]
+    fn a_decision_stays_with_its_shape_and_has_a_record() {
+        let (_dir, store) = store();
+        store.record_blocked("a", "a", "", "h", "c", 1).unwrap();
+        assert!(!store.decide("b", Decision::Dismissed, "alice").unwrap());
+        assert!(store.audit_tail(9).unwrap().is_empty());
+        for decision in [Decision::Accepted, Decision::Dismissed] {
+            assert!(store.decide("a", decision, "alice").unwrap());
+            store.record_blocked("a", "a", "", "h", "c", 2).unwrap();
+            let decided = store.blocked_commands(1, 0, 9).unwrap()[0].decided.clone().unwrap();
+            assert_eq!((decided.decision, decided.by.as_str()), (decision, "alice"));
+        }
+        assert_eq!(store.audit_tail(9).unwrap().len(), 2);
     }
 
     #[test]

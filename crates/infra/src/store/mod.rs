@@ -6,6 +6,7 @@
 mod audit;
 mod backup;
 mod denials;
+mod health;
 mod learning;
 mod people;
 mod proposals;
@@ -20,7 +21,8 @@ use rusqlite::{Connection, TransactionBehavior};
 
 pub use audit::{Audit, AuditReport, Receipt, verify_files};
 pub use denials::SignedDenial;
-pub use learning::{BlockedCommand, CommandCount, LearningStats};
+pub use health::{Diagnosed, HostHealth};
+pub use learning::{BlockedCommand, CommandCount, Decided, Decision, LearningStats};
 pub use people::{Device, NewPasskey, Purpose, Role};
 pub(crate) use proposals::sha256_hex;
 pub use proposals::{NewProposal, Proposal, ProposalKind, Signature, State};

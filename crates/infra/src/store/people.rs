@@ -1,7 +1,7 @@
 //! Who may use the dashboard: persons, invitations and passkeys. None of it gives power over a target: that is in the target's
 //! own approvers' file.
 
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 use serde_json::json;
 
@@ -148,7 +148,7 @@ impl Store {
 
     /// A device by its credential's id, revoked ones too.
     pub fn device(&self, id: &str) -> Result<Option<Device>, StoreError> {
-        self.change(|tx| find_device(tx, id))
+        find_device(&self.lock(), id)
     }
 
     /// Whether a device is enrolled and not revoked.
@@ -208,8 +208,8 @@ impl Store {
     /// Two numbers of which one changes whenever the database does: by other connections, and by this one.
     pub fn changes(&self) -> Result<(i64, i64), StoreError> {
         let connection = self.lock();
-        let others = connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
-        let own = connection.query_row("SELECT total_changes()", [], |row| row.get(0))?;
+        let others = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        let own = connection.prepare_cached("SELECT total_changes()")?.query_row([], |row| row.get(0))?;
         Ok((others, own))
     }
 }
@@ -223,7 +223,7 @@ fn find_invitation(tx: &Transaction<'_>, token_sha256: &str) -> Result<Option<(S
         .optional()?)
 }
 
-fn find_device(tx: &Transaction<'_>, id: &str) -> Result<Option<Device>, StoreError> {
+fn find_device(tx: &Connection, id: &str) -> Result<Option<Device>, StoreError> {
     Ok(tx.query_row("SELECT * FROM devices WHERE id = ?1", [id], from_row).optional()?)
 }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::audit::append;
+use super::health::keep_evidence;
 use super::{Audit, Receipt, Store, StoreError, now_ms};
 
 /// Where a proposal stands.
@@ -159,31 +160,49 @@ impl Store {
                 return load(tx, &open);
             }
             insert(tx, id, asked)?;
+            keep_evidence(tx, id, &asked.host, now_ms())?;
             append(tx, &Audit { event: "proposed", data: json!({ "proposal": id, "asked": asked }) })?;
             load(tx, id)
         })
     }
 
-    /// A proposal by its id; one whose time is over is expired by the look.
+    /// A proposal by its id. A look changes nothing: one whose time is over is shown as expired, and [`Self::expire`] records it.
     pub fn proposal(&self, id: &str) -> Result<Proposal, StoreError> {
-        self.change(|tx| {
-            expire(tx)?;
-            load(tx, id)
-        })
+        let mut connection = self.lock();
+        let tx = connection.transaction()?;
+        Ok(ended_by(load(&tx, id)?, now_ms()))
     }
 
-    /// Proposals, newest first; `open` keeps those that wait or run.
+    /// Proposals, newest first; `open` keeps those that wait or run. A look, as [`Self::proposal`].
     pub fn proposals(&self, open: bool, limit: usize) -> Result<Vec<Proposal>, StoreError> {
-        self.change(|tx| {
-            expire(tx)?;
-            let filter = if open { "WHERE state IN ('proposed', 'approved', 'running')" } else { "" };
-            let mut statement = tx.prepare(&format!(
-                "SELECT id FROM proposals {filter} ORDER BY created_ms DESC, id LIMIT ?1"
-            ))?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let ids = statement.query_map([limit], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
-            ids.iter().map(|id| load(tx, id)).collect()
-        })
+        let now = now_ms();
+        let filter = if open {
+            "WHERE state IN ('proposed', 'approved', 'running') AND NOT (state IN ('proposed', 'approved') AND expires_ms <= ?2
+                AND (state = 'proposed' OR coalesce(statement_expires_ms <= ?2, 0)))"
+        } else {
+            "WHERE ?2 = ?2"
+        };
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut connection = self.lock();
+        // One moment of the database for all of them.
+        let tx = connection.transaction()?;
+        let mut statement = tx.prepare_cached(&format!(
+            "SELECT * FROM proposals {filter} ORDER BY created_ms DESC, id LIMIT ?1"
+        ))?;
+        let rows = statement.query_map([limit, now], |row| from_row(row, Vec::new()))?;
+        let mut found = rows.collect::<Result<Vec<_>, _>>()?;
+        for proposal in &mut found {
+            proposal.signatures = signatures(&tx, &proposal.id)?;
+        }
+        Ok(found.into_iter().map(|p| ended_by(p, now)).collect())
+    }
+
+    /// Ends the proposals whose time is over and records each end; how many. Takes the write lock only when there is one.
+    pub fn expire(&self) -> Result<usize, StoreError> {
+        if late(&self.lock(), now_ms())?.is_empty() {
+            return Ok(0);
+        }
+        self.change(expire)
     }
 
     /// Fixes the bytes that approvers sign. Bytes that are still valid stay; a new statement drops the
@@ -212,6 +231,10 @@ impl Store {
             let proposal = expect(tx, id, &[State::Proposed, State::Approved], "waiting for approval")?;
             if proposal.statement.as_deref() != Some(statement) {
                 return Err(StoreError::WrongState { id: id.to_owned(), state: proposal.state, wanted: "carrying these bytes" });
+            }
+            // The same one sent twice, at once or later, is one and is recorded once.
+            if proposal.signatures.iter().any(|s| s.armor == signature.armor && s.fingerprint == signature.fingerprint) {
+                return Ok(proposal);
             }
             tx.execute(
                 "INSERT OR REPLACE INTO signatures (proposal, fingerprint, signer, armor, signed_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -370,37 +393,59 @@ pub(super) fn expect(
 }
 
 /// Ends proposals whose time is over; each end is a record.
-pub(super) fn expire(tx: &Transaction<'_>) -> Result<(), StoreError> {
-    let now = now_ms();
-    let mut statement = tx.prepare(
+pub(super) fn expire(tx: &Transaction<'_>) -> Result<usize, StoreError> {
+    let ids = late(tx, now_ms())?;
+    for id in &ids {
+        tx.execute("UPDATE proposals SET state = 'expired' WHERE id = ?1", [id])?;
+        append(tx, &Audit { event: "expired", data: json!({ "proposal": id }) })?;
+    }
+    Ok(ids.len())
+}
+
+/// The proposals that have ended by `now` and are not marked so yet.
+fn late(connection: &Connection, now: i64) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare_cached(
         "SELECT id FROM proposals WHERE (state = 'proposed' AND expires_ms <= ?1)
             OR (state = 'approved' AND statement_expires_ms <= ?1 AND expires_ms <= ?1)",
     )?;
-    let ids = statement.query_map([now], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
-    for id in ids {
-        tx.execute("UPDATE proposals SET state = 'expired' WHERE id = ?1", [&id])?;
-        append(tx, &Audit { event: "expired", data: json!({ "proposal": id }) })?;
-    }
-    Ok(())
+    Ok(statement.query_map([now], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn load(tx: &Transaction<'_>, id: &str) -> Result<Proposal, StoreError> {
-    let mut signatures = tx.prepare(
-        "SELECT fingerprint, signer, armor, signed_ms FROM signatures WHERE proposal = ?1 ORDER BY signed_ms, fingerprint",
-    )?;
-    let signatures = signatures
-        .query_map([id], |row| {
-            Ok(Signature {
-                fingerprint: row.get(0)?,
-                signer: row.get(1)?,
-                armor: row.get(2)?,
-                signed_ms: row.get(3)?,
-            })
-        })?
-        .collect::<Result<Vec<_>, _>>()?;
-    tx.query_row("SELECT * FROM proposals WHERE id = ?1", [id], |row| from_row(row, signatures))
+/// The proposal as it stands at `now`; the same rule as [`late`].
+fn ended_by(mut proposal: Proposal, now: i64) -> Proposal {
+    let over = proposal.asked.expires_ms <= now;
+    let ended = match proposal.state {
+        State::Proposed => over,
+        State::Approved => over && proposal.statement_expires_ms.is_some_and(|end| end <= now),
+        _ => false,
+    };
+    if ended {
+        proposal.state = State::Expired;
+    }
+    proposal
+}
+
+pub(super) fn load(tx: &Connection, id: &str) -> Result<Proposal, StoreError> {
+    let signatures = signatures(tx, id)?;
+    tx.prepare_cached("SELECT * FROM proposals WHERE id = ?1")?
+        .query_row([id], |row| from_row(row, signatures))
         .optional()?
         .ok_or_else(|| StoreError::NoProposal(id.to_owned()))
+}
+
+fn signatures(tx: &Connection, id: &str) -> Result<Vec<Signature>, StoreError> {
+    let mut signatures = tx.prepare_cached(
+        "SELECT fingerprint, signer, armor, signed_ms FROM signatures WHERE proposal = ?1 ORDER BY signed_ms, fingerprint",
+    )?;
+    let signatures = signatures.query_map([id], |row| {
+        Ok(Signature {
+            fingerprint: row.get(0)?,
+            signer: row.get(1)?,
+            armor: row.get(2)?,
+            signed_ms: row.get(3)?,
+        })
+    })?;
+    Ok(signatures.collect::<Result<_, _>>()?)
 }
 
 fn from_row(row: &Row<'_>, signatures: Vec<Signature>) -> rusqlite::Result<Proposal> {

@@ -104,6 +104,24 @@ pub(super) const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE INDEX tasks_by_proposal ON tasks (proposal, owner);
 ",
+    "
+    CREATE TABLE host_health (
+        host         TEXT PRIMARY KEY,
+        reached_ms   INTEGER,
+        failed_ms    INTEGER,
+        failure      TEXT,
+        diagnosed_ms INTEGER,
+        diagnosis    TEXT
+    ) STRICT;
+    CREATE TABLE evidence (
+        proposal     TEXT PRIMARY KEY REFERENCES proposals (id),
+        diagnosed_ms INTEGER NOT NULL,
+        diagnosis    TEXT NOT NULL
+    ) STRICT;
+    ALTER TABLE blocked_commands ADD COLUMN decision TEXT;
+    ALTER TABLE blocked_commands ADD COLUMN decided_by TEXT;
+    ALTER TABLE blocked_commands ADD COLUMN decided_ms INTEGER;
+",
 ];
 
 /// The version that this program writes.

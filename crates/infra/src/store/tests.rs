@@ -4,13 +4,13 @@ use serde_json::json;
 
 use super::*;
 
-fn store() -> (tempfile::TempDir, Store) {
+pub(super) fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("state")).unwrap();
     (dir, store)
 }
 
-fn asked(expires_ms: i64, approvals: u32) -> NewProposal {
+pub(super) fn asked(expires_ms: i64, approvals: u32) -> NewProposal {
     NewProposal {
         tenant: "default".into(),
         host: "web01".into(),
@@ -185,6 +185,57 @@ fn time_ends_a_proposal_and_a_no_is_final() {
     assert!(store.sign("pr_no", b"bytes", &signature("k1")).is_err());
     assert!(store.start("pr_no").is_err());
     assert_eq!(store.proposal("pr_no").unwrap().state, State::Rejected);
+}
+
+#[test]
+fn a_look_writes_nothing_and_the_end_is_recorded_once() {
+    let (_dir, store) = store();
+    let now = now_ms();
+    store.propose("pr_late", &asked(now - 1, 1)).unwrap();
+    store.propose("pr_waits", &asked(FAR, 1)).unwrap();
+    // Approved is over when both its times are.
+    for (id, proposal_ends, statement_ends) in
+        [("pr_both", now - 1, now - 1), ("pr_signed", now - 1, FAR), ("pr_anew", FAR, now - 1)]
+    {
+        store.propose(id, &asked(FAR, 1)).unwrap();
+        let set = "UPDATE proposals SET state = 'approved', expires_ms = ?2, statement_expires_ms = ?3 WHERE id = ?1";
+        store.lock().execute(set, rusqlite::params![id, proposal_ends, statement_ends]).unwrap();
+    }
+    let before = store.changes().unwrap();
+    let open = |store: &Store| {
+        let mut ids: Vec<String> = store.proposals(true, 9).unwrap().into_iter().map(|p| p.id).collect();
+        ids.sort();
+        ids
+    };
+    let ended = ["pr_late", "pr_both"];
+    for _ in 0..2 {
+        assert_eq!(open(&store), ["pr_anew", "pr_signed", "pr_waits"]);
+        for p in store.proposals(false, 9).unwrap() {
+            assert_eq!(p.state == State::Expired, ended.contains(&p.id.as_str()), "{}", p.id);
+            assert_eq!(store.proposal(&p.id).unwrap().state, p.state);
+        }
+        store.devices().unwrap();
+        store.device("none").unwrap();
+        store.audit_verify().unwrap();
+    }
+    assert_eq!(store.changes().unwrap(), before, "nothing was written");
+    assert_eq!((store.expire().unwrap(), store.expire().unwrap()), (2, 0));
+    let records =
+        store.audit_tail(99).unwrap().iter().filter(|l| l.contains("\"event\":\"expired\"")).count();
+    assert_eq!((records, open(&store).len()), (2, 3));
+}
+
+#[test]
+fn the_same_signature_sent_again_is_recorded_once() {
+    let (_dir, store) = store();
+    store.propose("pr_1", &asked(FAR, 2)).unwrap();
+    store.fix_statement("pr_1", b"bytes", FAR).unwrap();
+    for _ in 0..3 {
+        assert_eq!(store.sign("pr_1", b"bytes", &signature("k1")).unwrap().signatures.len(), 1);
+    }
+    let records =
+        store.audit_tail(99).unwrap().iter().filter(|l| l.contains("\"event\":\"approved\"")).count();
+    assert_eq!(records, 1);
 }
 
 #[test]

@@ -16,9 +16,10 @@ use crate::store::{Purpose, Role, State as Stands, Store, sha256_hex};
 use super::Web;
 use super::enter::{Assertion, decode, encode, from_hex};
 use super::guard::{Doer, Problem, Reader, read, texts};
+use super::health::Evidence;
 use super::look::{error_page, store_error};
 use super::sessions::Person;
-use super::view::{Outcome, Page, ProposalPage, View, html, lines, moment, seen, subject};
+use super::view::{Outcome, Page, ProposalPage, View, lines, live_html, moment, seen, subject};
 
 pub(super) async fn show(
     State(web): State<Arc<Web>>,
@@ -38,7 +39,12 @@ pub(super) async fn show(
         Err(e) => return store_error(t, Some(person), &e),
     };
     let denial = super::deny::view(&preview.proposal, denial);
-    let view = view(&preview, &person);
+    let wanted = id.clone();
+    let evidence = match web.app.blocking(move |store| store.evidence(&wanted)).await {
+        Ok(evidence) => evidence.map(|e| Evidence::read(t, &e, Some(preview.proposal.created_ms))),
+        Err(e) => return store_error(t, Some(person), &e),
+    };
+    let view = View { evidence, ..view(&preview, &person) };
     let page = ProposalPage {
         may_decide: person.role >= Role::Approver,
         may_run: person.role >= Role::Operator
@@ -48,7 +54,7 @@ pub(super) async fn show(
         view,
         denial,
     };
-    html(&page)
+    live_html(&headers, &page)
 }
 
 /// Everything that says what runs is from the statement, never from what stands beside it in the database.
@@ -90,6 +96,7 @@ fn view(preview: &Preview, person: &Person) -> View {
         challenge,
         signed_by_me: fixed && p.signatures.iter().any(|s| s.signer == person.name),
         result: p.result.as_ref().map(Outcome::from),
+        evidence: None,
     }
 }
 

@@ -19,16 +19,25 @@ use super::guard::Reader;
 
 /// How often the database is asked whether another process (or this one) has changed it: a read of one number.
 const LOOK: Duration = Duration::from_millis(50);
+/// How many looks lie between two for proposals whose time is over: a second's.
+const LOOKS_PER_END: u32 = 20;
 /// Keeps proxies from closing a silent stream, and finds browsers that have gone.
 const BEAT: Duration = Duration::from_secs(15);
 
-/// Counts changes of the database, for as long as somebody listens.
+/// Counts changes of the database, and records proposals that have ended, for as long as somebody listens: no page does, as a GET
+/// changes nothing.
 pub(super) async fn watch_store(app: Arc<App>, sender: watch::Sender<u64>) {
-    let mut known = None;
+    let (mut known, mut looks) = (None, 0);
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        if looks % LOOKS_PER_END == 0
+            && let Err(e) = app.expire().await
+        {
+            tracing::warn!("whether a proposal has ended could not be recorded: {e}");
+        }
+        looks = looks.wrapping_add(1);
         match app.blocking(Store::changes).await {
             Ok(version) if known != Some(version) => {
                 known = Some(version);

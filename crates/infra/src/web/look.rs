@@ -8,16 +8,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::store::{Proposal, Purpose, Role, Store, StoreError, now_ms};
+use crate::store::{Purpose, Role, Store, StoreError};
 
 use super::guard::{Reader, texts};
+use super::live::ROWS;
 use super::sessions::Person;
 use super::texts::Texts;
-use super::view::{Card, Cell, ErrorPage, Page, ProposalsPage, TablePage, html, moment, seen};
+use super::view::{Cell, ErrorPage, Page, ProposalsPage, TablePage, html, live_html, moment, seen};
 use super::{Web, enter};
-
-/// Rows of a list.
-const ROWS: usize = 200;
 
 /// What the search field sends.
 #[derive(Debug, Deserialize)]
@@ -67,11 +65,7 @@ pub(super) async fn waiting(
     Reader(person): Reader,
     headers: HeaderMap,
 ) -> Response {
-    let t = texts(&headers);
-    match web.app.blocking(|store| store.proposals(true, ROWS)).await {
-        Ok(rows) => proposals(t, person, &rows, true),
-        Err(e) => store_error(t, Some(person), &e),
-    }
+    proposals(&web, person, &headers, true).await
 }
 
 pub(super) async fn history(
@@ -79,21 +73,28 @@ pub(super) async fn history(
     Reader(person): Reader,
     headers: HeaderMap,
 ) -> Response {
-    let t = texts(&headers);
-    match web.app.blocking(|store| store.proposals(false, ROWS)).await {
-        Ok(rows) => proposals(t, person, &rows, false),
-        Err(e) => store_error(t, Some(person), &e),
+    proposals(&web, person, &headers, false).await
+}
+
+async fn proposals(web: &Web, person: Person, headers: &HeaderMap, waiting: bool) -> Response {
+    let t = texts(headers);
+    let made = match web.list(t, waiting).await {
+        Ok(made) => made,
+        Err(e) => return store_error(t, Some(person), &e),
+    };
+    if let Some(part) = made.part(headers) {
+        return part;
     }
+    let (here, heading) = if waiting { ("/", "waiting") } else { ("/history", "history") };
+    html(&ProposalsPage { page: Page::new(t, Some(person), here), heading, cards: made.html })
 }
 
-fn proposals(t: &'static Texts, person: Person, rows: &[Proposal], waiting: bool) -> Response {
-    let (here, heading, empty) =
-        if waiting { ("/", "waiting", "none_waiting") } else { ("/history", "history", "none") };
-    let page = Page::new(t, Some(person), here);
-    html(&ProposalsPage { page, heading, empty, waiting, rows: rows.iter().map(Card::from).collect() })
-}
-
-fn table(t: &'static Texts, person: Person, here: &'static str, heading: &'static str) -> TablePage {
+pub(super) fn table(
+    t: &'static Texts,
+    person: Person,
+    here: &'static str,
+    heading: &'static str,
+) -> TablePage {
     TablePage {
         page: Page::new(t, Some(person), here),
         heading,
@@ -104,24 +105,6 @@ fn table(t: &'static Texts, person: Person, here: &'static str, heading: &'stati
         columns: Vec::new(),
         rows: Vec::new(),
     }
-}
-
-pub(super) async fn hosts(
-    State(web): State<Arc<Web>>,
-    Reader(person): Reader,
-    headers: HeaderMap,
-) -> Response {
-    let rows = web.app.config().inventory.iter().map(|h| {
-        vec![
-            Cell::Text(seen(h.name.as_str())),
-            Cell::Code(seen(&format!("{}:{}", h.address, h.port))),
-            Cell::Text(seen(&h.tenant)),
-            Cell::Text(seen(&[h.groups.as_slice(), h.tags.as_slice()].concat().join(", "))),
-        ]
-    });
-    let rows = rows.collect();
-    let page = table(texts(&headers), person, "/hosts", "nav_hosts");
-    html(&TablePage { columns: vec!["host", "address", "tenant", "tags"], rows, ..page })
 }
 
 pub(super) async fn policy(
@@ -159,33 +142,6 @@ pub(super) async fn policy(
     })
 }
 
-pub(super) async fn learning(
-    State(web): State<Arc<Web>>,
-    Reader(person): Reader,
-    headers: HeaderMap,
-) -> Response {
-    let t = texts(&headers);
-    let found = match web.app.blocking(|store| store.blocked_commands(1, 0, now_ms() / 1000)).await {
-        Ok(found) => found,
-        Err(e) => return store_error(t, Some(person), &e),
-    };
-    let rows = found
-        .iter()
-        .take(ROWS)
-        .map(|b| {
-            vec![
-                Cell::Text(b.count.to_string()),
-                Cell::Code(seen(&b.shape)),
-                Cell::Text(seen(&b.hosts.join(", "))),
-                Cell::Text(moment(b.last_seen.saturating_mul(1000))),
-            ]
-        })
-        .collect();
-    let page = table(t, person, "/learning", "nav_learning");
-    let note = t.get("learning_help").to_owned();
-    html(&TablePage { note, columns: vec!["count", "form", "host", "when"], rows, ..page })
-}
-
 pub(super) async fn audit(
     State(web): State<Arc<Web>>,
     Reader(person): Reader,
@@ -193,9 +149,12 @@ pub(super) async fn audit(
     headers: HeaderMap,
 ) -> Response {
     let t = texts(&headers);
-    let read = web.app.blocking(|store| Ok((store.audit_verify()?, store.audit_tail(10 * ROWS)?))).await;
-    let (report, lines) = match read {
-        Ok(read) => read,
+    let (report, lines) = match web.verified().await {
+        Ok(report) => (report, web.app.blocking(|store| store.audit_tail(10 * ROWS)).await),
+        Err(e) => return store_error(t, Some(person), &e),
+    };
+    let lines = match lines {
+        Ok(lines) => lines,
         Err(e) => return store_error(t, Some(person), &e),
     };
     let words = searched.words();
@@ -210,7 +169,10 @@ pub(super) async fn audit(
     };
     let page = table(t, person, "/audit", "nav_audit");
     let columns = vec!["record", "when", "event", "what"];
-    html(&TablePage { note, alarm: !report.ok, search: Some(searched.q), live: true, columns, rows, ..page })
+    live_html(
+        &headers,
+        &TablePage { note, alarm: !report.ok, search: Some(searched.q), live: true, columns, rows, ..page },
+    )
 }
 
 fn audit_row(line: &str) -> Vec<Cell> {
@@ -259,13 +221,14 @@ pub(super) async fn people(
         .collect();
     let note = format!("{} {}: {}", t.get("people_help"), t.get("approvers_known"), approvers(&web));
     let page = table(t, person, "/people", "nav_people");
-    html(&TablePage {
+    let page = TablePage {
         note,
         live: true,
         columns: vec!["person", "role", "last_used", "approvers_line", "device"],
         rows,
         ..page
-    })
+    };
+    live_html(&headers, &page)
 }
 
 /// The persons in this server's copy of the approvers' file.

@@ -9,6 +9,9 @@ mod deny;
 mod enter;
 mod events;
 mod guard;
+mod health;
+mod learn;
+mod live;
 mod look;
 mod passkey;
 mod sessions;
@@ -25,9 +28,12 @@ use tokio::sync::watch;
 
 use crate::app::App;
 use crate::listen::Bound;
+use live::Lists;
 use passkey::Party;
 use sessions::Sessions;
 
+/// Connections at once: each open page holds one for its events and one for what it asks. A service has 1024 descriptors by default.
+const CONNECTIONS: usize = 800;
 /// For open answers, once the dashboard was told to end.
 const CLOSE: Duration = Duration::from_secs(2);
 
@@ -40,6 +46,7 @@ struct Web {
     authority: String,
     sessions: Sessions,
     changes: watch::Receiver<u64>,
+    lists: Lists,
 }
 
 /// A dashboard that listens and has not served yet.
@@ -78,8 +85,8 @@ impl Dashboard {
         app.store()?;
         let (sender, changes) = watch::channel(0);
         let watcher = tokio::spawn(events::watch_store(Arc::clone(&app), sender));
-        let web =
-            Web { app, party: self.party, authority: self.authority, sessions: Sessions::default(), changes };
+        let (sessions, lists) = (Sessions::default(), Lists::default());
+        let web = Web { app, party: self.party, authority: self.authority, sessions, changes, lists };
         let router = router(Arc::new(web));
         let stop = async {
             tokio::select! {
@@ -87,7 +94,7 @@ impl Dashboard {
                 _ = interrupt.recv() => {}
             }
         };
-        let connections = self.bound.serve(&router, stop).await;
+        let connections = self.bound.serve(&router, CONNECTIONS, stop).await;
         // Without the watcher the event streams end, so that their connections can.
         watcher.abort();
         self.bound.close();
@@ -155,9 +162,11 @@ fn router(web: Arc<Web>) -> Router {
         .route("/proposals/{id}/deny", post(deny::finish))
         .route("/proposals/{id}/deliver", post(deny::deliver))
         .route("/proposals/{id}/run", post(decide::run))
-        .route("/hosts", get(look::hosts))
+        .route("/hosts", get(health::hosts))
         .route("/policy", get(look::policy))
-        .route("/learning", get(look::learning))
+        .route("/learning", get(learn::page))
+        .route("/learning/accept", post(learn::accept))
+        .route("/learning/dismiss", post(learn::dismiss))
         .route("/audit", get(look::audit))
         .route("/people", get(look::people))
         .route("/devices/revoke", post(enter::revoke))

@@ -1,8 +1,8 @@
 //! The pages' data, cleaned for people's eyes, and their templates.
 
 use askama::Template;
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
@@ -10,6 +10,7 @@ use crate::hosts::hygiene;
 use crate::store::{Proposal, State};
 
 use super::assets::{CSS_INTEGRITY, JS_INTEGRITY};
+use super::health::Evidence;
 use super::sessions::Person;
 use super::texts::Texts;
 
@@ -128,9 +129,8 @@ pub(super) fn subject(action: &str, argv: &[String]) -> String {
 pub(super) struct ProposalsPage {
     pub(super) page: Page,
     pub(super) heading: &'static str,
-    pub(super) empty: &'static str,
-    pub(super) waiting: bool,
-    pub(super) rows: Vec<Card>,
+    /// Markup of [`Cards`].
+    pub(super) cards: std::sync::Arc<str>,
 }
 
 /// One proposal whole. What will run is from the bytes that get signed, when they are fixed.
@@ -158,6 +158,8 @@ pub(super) struct View {
     pub(super) challenge: String,
     pub(super) signed_by_me: bool,
     pub(super) result: Option<Outcome>,
+    /// What the host said before it was proposed.
+    pub(super) evidence: Option<Evidence>,
 }
 
 /// What a rejection means on the target.
@@ -239,7 +241,19 @@ pub(super) fn lines(text: &str) -> String {
 pub(super) enum Cell {
     Text(String),
     Code(String),
+    /// A text of a class of ours: `ok`, `warn`, `bad` or `none`.
+    Mark(&'static str, String),
     Revoke(String),
+    /// A shape of blocked commands that an administrator may decide about.
+    Decide {
+        shape: String,
+        acceptable: bool,
+    },
+    /// A file to read, under a line.
+    File {
+        head: String,
+        file: String,
+    },
 }
 
 #[derive(Template)]
@@ -255,10 +269,29 @@ pub(super) struct TablePage {
     pub(super) rows: Vec<Vec<Cell>>,
 }
 
+/// The live part of a list of proposals.
+#[derive(Template)]
+#[template(path = "cards.html")]
+pub(super) struct Cards {
+    pub(super) t: &'static Texts,
+    pub(super) waiting: bool,
+    pub(super) more: bool,
+    pub(super) rows: Vec<Card>,
+}
+
 /// The page, or a plain error: a template that fails is a mistake of ours.
 pub(super) fn html(template: &impl Template) -> Response {
+    made(template, |text| ([(CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response())
+}
+
+/// A page that its script asks for again and again: nothing is sent to one that has it already.
+pub(super) fn live_html(headers: &HeaderMap, template: &impl Template) -> Response {
+    made(template, |text| super::live::page(headers, text))
+}
+
+fn made(template: &impl Template, answer: impl FnOnce(String) -> Response) -> Response {
     match template.render() {
-        Ok(text) => ([(CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response(),
+        Ok(text) => answer(text),
         Err(e) => {
             tracing::error!("a page could not be made: {e}");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

@@ -19,8 +19,10 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::ask::Asker;
+use super::hygiene;
 use super::operand::Unit;
 use super::reader::{Failure, Reader};
 
@@ -313,7 +315,37 @@ fn row(check: Check, answer: &Result<Checked, Failure>) -> CheckRow {
     CheckRow { check, state, error }
 }
 
+/// Findings that are kept for a person who decides, lines of each, and characters of a line, a subject and what is wrong.
+const KEPT_FINDINGS: usize = 8;
+const KEPT_LINES: usize = 3;
+const KEPT_LINE: usize = 160;
+const KEPT_SUBJECT: usize = 100;
+const KEPT_WHAT: usize = 240;
+
 impl Diagnosis {
+    /// The worst of it, bounded: what is kept for a person who decides later.
+    pub fn kept(&self) -> Value {
+        let named = |wanted: fn(CheckState) -> bool| -> Vec<&str> {
+            self.checks.iter().filter(|c| wanted(c.state)).map(|c| c.check.as_str()).collect()
+        };
+        let findings = self.findings.iter().take(KEPT_FINDINGS).map(|f| {
+            let lines = f.evidence.iter().take(KEPT_LINES).map(|line| hygiene::one_line(line, KEPT_LINE));
+            json!({
+                "severity": f.severity,
+                "check": f.check,
+                "subject": hygiene::one_line(&f.subject, KEPT_SUBJECT),
+                "what": hygiene::one_line(&f.what, KEPT_WHAT),
+                "evidence": lines.collect::<Vec<_>>(),
+            })
+        });
+        json!({
+            "findings": findings.collect::<Vec<_>>(),
+            "more": self.truncated || self.findings.len() > KEPT_FINDINGS,
+            "checked": named(|s| matches!(s, CheckState::Ok | CheckState::Findings)),
+            "undone": named(|s| s == CheckState::Failed),
+        })
+    }
+
     /// A line for each finding with its evidence below, and one for the checks.
     pub fn summary(&self) -> String {
         let mut text = String::new();

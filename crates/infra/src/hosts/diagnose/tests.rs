@@ -494,3 +494,32 @@ fn broken_answers_of_every_kind_never_panic() {
         block_on(super::super::get_system_info(&host)).unwrap();
     }
 }
+
+#[test]
+fn what_is_kept_is_the_worst_and_bounded() {
+    let long = "\u{1f600}\"x\n".repeat(2000);
+    let finding = |severity| Finding {
+        severity,
+        check: Check::Disk,
+        subject: long.clone(),
+        what: long.clone(),
+        evidence: vec![long.clone(); 9],
+        suggestion: None,
+    };
+    let mut findings = vec![finding(Severity::Critical)];
+    findings.extend(vec![finding(Severity::Info); 39]);
+    let row = |check, state| CheckRow { check, state, error: None };
+    let checks = vec![row(Check::Disk, CheckState::Findings), row(Check::Dns, CheckState::Failed)];
+    let whole = Diagnosis { findings, checks, truncated: false, removed_controls: 0, redactions: 0 };
+    let kept = whole.kept();
+    assert!(kept.to_string().len() <= 32 << 10, "{}", kept.to_string().len());
+    assert_eq!(
+        (&kept["findings"][0]["severity"], kept["findings"].as_array().unwrap().len()),
+        (&"critical".into(), 8)
+    );
+    assert_eq!(kept["findings"][0]["evidence"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        (&kept["checked"][0], &kept["undone"][0], &kept["more"]),
+        (&"disk".into(), &"dns".into(), &true.into())
+    );
+}

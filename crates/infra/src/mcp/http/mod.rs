@@ -27,6 +27,8 @@ pub(super) use tokens::Principal;
 
 /// The path of the endpoint.
 const PATH: &str = "/mcp";
+/// Connections at once.
+const CONNECTIONS: usize = 256;
 /// For running calls, once the server was told to end.
 const DRAIN: Duration = Duration::from_secs(5);
 /// For the last answers, once the calls have ended, and then for open streams.
@@ -80,7 +82,7 @@ impl HttpServer {
                 _ = interrupt.recv() => {}
             }
         };
-        let connections = self.bound.serve(&router, stop).await;
+        let connections = self.bound.serve(&router, CONNECTIONS, stop).await;
         watch.abort();
         self.bound.close();
         let closed = connections.shutdown();

@@ -34,5 +34,6 @@ async fn diagnose_system(call: Call, a: Diagnose) -> Result<Reply<FromHost<Diagn
     let reader = call.app.reader(host, &call.caller);
     let told = |check: Check, done, total| call.progress.report(done, total, check.as_str());
     let data = hosts::diagnose_system_telling(&reader, &a.checks, &remedies, &told).await?;
+    call.app.keep_diagnosis(host, &data).await;
     Ok(shape(host, data, Diagnosis::summary))
 }

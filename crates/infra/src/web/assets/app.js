@@ -95,26 +95,33 @@
 
   // Live parts: the server says that something has changed, the page asks for itself and takes what differs.
   const live = document.querySelector("[data-live]");
-  let had = live && live.innerHTML, asking = false, again = false;
+  let had = live && live.innerHTML, tag = "", asking = false, again = false;
   async function refresh() {
     if (!live) return location.reload();
     if (asking) { again = true; return; }
     asking = true;
     try {
-      const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+      // The part alone, where the server has it, and nothing when it is still the one that this page has.
+      const answer = await fetch(location.href, { headers: { accept: "text/html", "x-live": "1", "if-none-match": tag } });
       if (answer.redirected) return location.replace("/login");
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-live]");
-      const active = live.contains(document.activeElement) ? document.activeElement : null;
-      // What somebody is writing is not taken from under their hands.
-      if (fresh && fresh.innerHTML !== had && !(active && active.value)) {
-        had = fresh.innerHTML;
-        live.replaceChildren(...fresh.childNodes);
-        if (active) ([...live.querySelectorAll(active.tagName)].find((e) => e.outerHTML === active.outerHTML) || document.getElementById("main")).focus();
-        tell(words.updated);
-        count();
-      }
-    } finally { asking = false; }
-    if (again) { again = false; refresh(); }
+      if (answer.status !== 304) take(await answer.text(), answer.headers.get("etag") || "");
+    } finally {
+      asking = false;
+      if (again) { again = false; refresh(); }
+    }
+  }
+  function take(html, newTag) {
+    const fresh = new DOMParser().parseFromString(html, "text/html").querySelector("[data-live]");
+    const active = live.contains(document.activeElement) ? document.activeElement : null;
+    // What somebody is writing is not taken from under their hands; the next change brings it.
+    if (!fresh || (active && active.value && fresh.innerHTML !== had)) return;
+    tag = newTag;
+    if (fresh.innerHTML === had) return;
+    had = fresh.innerHTML;
+    live.replaceChildren(...fresh.childNodes);
+    if (active) ([...live.querySelectorAll(active.tagName)].find((e) => e.outerHTML === active.outerHTML) || document.getElementById("main")).focus();
+    tell(words.updated);
+    count();
   }
   if (live) new EventSource("/events").addEventListener("change", refresh);
   function count() {
