@@ -8,6 +8,7 @@ mod backup;
 mod learning;
 mod people;
 mod proposals;
+mod repeated;
 mod schema;
 mod tasks;
 
