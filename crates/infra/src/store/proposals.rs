@@ -150,13 +150,21 @@ pub struct Signature {
 }
 
 impl Store {
-    /// Stores a proposal and its audit record. While the same thing, asked for by the same, is open, that proposal is given
-    /// back instead, with its own id and rationale, and nothing is written.
+    /// Stores a proposal and its audit record.
     pub fn propose(&self, id: &str, asked: &NewProposal) -> Result<Proposal, StoreError> {
+        self.propose_unless(id, asked, |_| Ok(None))
+    }
+
+    /// As [`Self::propose`], unless another stands for it, which is then given back, and nothing is written.
+    pub(super) fn propose_unless(
+        &self,
+        id: &str,
+        asked: &NewProposal,
+        other: impl FnOnce(&Transaction<'_>) -> Result<Option<String>, StoreError>,
+    ) -> Result<Proposal, StoreError> {
         self.change(|tx| {
-            expire(tx)?;
-            if let Some(open) = super::repeated::same_and_open(tx, asked)? {
-                return load(tx, &open);
+            if let Some(other) = other(tx)? {
+                return load(tx, &other);
             }
             tx.execute(
                 "INSERT INTO proposals (id, tenant, host, kind, action, params, argv, risk, rationale, proposed_by, machine_id,
