@@ -112,7 +112,7 @@ pub async fn propose(
     grant::Statement::parse(&rehearsal.to_bytes())
         .map_err(|e| RecoveryError::refused("bad_params", e.message))?;
     let fresh = id.clone();
-    let proposal = app.blocking(move |store| store.propose(&id, &asked)).await?;
+    let proposal = app.blocking(move |store| store.propose_once(&id, &asked)).await?;
     Ok(Proposed { continued: proposal.id != fresh, proposal })
 }
 

@@ -101,7 +101,7 @@ mod tests {
         let late = wait(&app, "pr_1", soon()).await.unwrap();
         assert!(late.state == State::Approved && waits(&late), "{late:?}");
         let (decided, ()) =
-            tokio::join!(wait(&app, "pr_1", Instant::now() + Duration::from_secs(60)), async {
+            tokio::join!(wait(&app, "pr_1", Instant::now() + Duration::from_mins(1)), async {
                 sign(&app, now_ms() + 60_000);
             });
         assert!(!waits(&decided.unwrap()));

@@ -10,6 +10,7 @@ mod health;
 mod learning;
 mod people;
 mod proposals;
+mod repeated;
 mod schema;
 mod tasks;
 

@@ -151,15 +151,45 @@ pub struct Signature {
 }
 
 impl Store {
-    /// Stores a proposal and its audit record. While the same thing, asked for by the same, is open, that proposal is given
-    /// back instead, with its own id and rationale, and nothing is written.
+    /// Stores a proposal and its audit record.
     pub fn propose(&self, id: &str, asked: &NewProposal) -> Result<Proposal, StoreError> {
+        self.propose_unless(id, asked, |_| Ok(None))
+    }
+
+    /// As [`Self::propose`], unless another stands for it, which is then given back, and nothing is written.
+    pub(super) fn propose_unless(
+        &self,
+        id: &str,
+        asked: &NewProposal,
+        other: impl FnOnce(&Transaction<'_>) -> Result<Option<String>, StoreError>,
+    ) -> Result<Proposal, StoreError> {
         self.change(|tx| {
-            expire(tx)?;
-            if let Some(open) = same_and_open(tx, asked)? {
-                return load(tx, &open);
+            if let Some(other) = other(tx)? {
+                return load(tx, &other);
             }
-            insert(tx, id, asked)?;
+            tx.execute(
+                "INSERT INTO proposals (id, tenant, host, kind, action, params, argv, risk, rationale, proposed_by, machine_id,
+                    plan, policy, approvals, created_ms, expires_ms, state)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 'proposed')",
+                params![
+                    id,
+                    asked.tenant,
+                    asked.host,
+                    asked.kind.as_str(),
+                    asked.action,
+                    json!(asked.params).to_string(),
+                    json!(asked.argv).to_string(),
+                    asked.risk,
+                    asked.rationale,
+                    asked.proposed_by,
+                    asked.machine_id,
+                    asked.plan,
+                    asked.policy,
+                    asked.approvals,
+                    now_ms(),
+                    asked.expires_ms,
+                ],
+            )?;
             keep_evidence(tx, id, &asked.host, now_ms())?;
             append(tx, &Audit { event: "proposed", data: json!({ "proposal": id, "asked": asked }) })?;
             load(tx, id)
@@ -275,16 +305,25 @@ impl Store {
 
     /// Takes an approved proposal for execution, exactly once: a second caller finds it running.
     pub fn start(&self, id: &str) -> Result<(Proposal, Receipt), StoreError> {
-        self.change(|tx| start(tx, id))
+        self.start_after(id, |_| Ok(()))
     }
 
-    /// As [`Self::start`], for a task that waited for it, which then has run it.
-    ///
-    /// Errors: also a task that was cancelled; then nothing starts.
-    pub fn start_for(&self, id: &str, task: &str) -> Result<(Proposal, Receipt), StoreError> {
+    /// As [`Self::start`], with something that must be done before, in the same transaction.
+    pub(super) fn start_after(
+        &self,
+        id: &str,
+        before: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
+    ) -> Result<(Proposal, Receipt), StoreError> {
         self.change(|tx| {
-            super::tasks::runs(tx, task, id)?;
-            start(tx, id)
+            before(tx)?;
+            expire(tx)?;
+            let proposal = expect(tx, id, &[State::Approved], "approved")?;
+            tx.execute("UPDATE proposals SET state = 'running' WHERE id = ?1", [id])?;
+            let receipt = append(
+                tx,
+                &Audit { event: "executing", data: json!({ "proposal": id, "host": proposal.asked.host }) },
+            )?;
+            Ok((load(tx, id)?, receipt))
         })
     }
 
@@ -312,70 +351,6 @@ impl Store {
             load(tx, id)
         })
     }
-}
-
-/// The open proposal of the same thing by the same, if there is one. A definition, a policy or a threshold that has changed
-/// since makes it another thing: the target would refuse the old one. One whose outcome never came, as its server ended, is
-/// open until its time is over.
-fn same_and_open(tx: &Transaction<'_>, asked: &NewProposal) -> Result<Option<String>, StoreError> {
-    let found = tx.query_row(
-        "SELECT id FROM proposals WHERE (state IN ('proposed', 'approved') OR (state = 'running' AND expires_ms > ?12))
-            AND tenant = ?1 AND host = ?2 AND kind = ?3 AND action = ?4 AND params = ?5 AND argv = ?6 AND proposed_by = ?7
-            AND machine_id = ?8 AND plan = ?9 AND policy = ?10 AND approvals = ?11
-         ORDER BY created_ms LIMIT 1",
-        params![
-            asked.tenant,
-            asked.host,
-            asked.kind.as_str(),
-            asked.action,
-            json!(asked.params).to_string(),
-            json!(asked.argv).to_string(),
-            asked.proposed_by,
-            asked.machine_id,
-            asked.plan,
-            asked.policy,
-            asked.approvals,
-            now_ms(),
-        ],
-        |row| row.get(0),
-    );
-    Ok(found.optional()?)
-}
-
-fn insert(tx: &Transaction<'_>, id: &str, asked: &NewProposal) -> Result<(), StoreError> {
-    tx.execute(
-        "INSERT INTO proposals (id, tenant, host, kind, action, params, argv, risk, rationale, proposed_by, machine_id,
-            plan, policy, approvals, created_ms, expires_ms, state)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 'proposed')",
-        params![
-            id,
-            asked.tenant,
-            asked.host,
-            asked.kind.as_str(),
-            asked.action,
-            json!(asked.params).to_string(),
-            json!(asked.argv).to_string(),
-            asked.risk,
-            asked.rationale,
-            asked.proposed_by,
-            asked.machine_id,
-            asked.plan,
-            asked.policy,
-            asked.approvals,
-            now_ms(),
-            asked.expires_ms,
-        ],
-    )?;
-    Ok(())
-}
-
-fn start(tx: &Transaction<'_>, id: &str) -> Result<(Proposal, Receipt), StoreError> {
-    expire(tx)?;
-    let proposal = expect(tx, id, &[State::Approved], "approved")?;
-    tx.execute("UPDATE proposals SET state = 'running' WHERE id = ?1", [id])?;
-    let data = json!({ "proposal": id, "host": proposal.asked.host });
-    let receipt = append(tx, &Audit { event: "executing", data })?;
-    Ok((load(tx, id)?, receipt))
 }
 
 pub(super) fn expect(

@@ -4,7 +4,7 @@
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::{Store, StoreError, now_ms};
+use super::{Proposal, Receipt, Store, StoreError, now_ms};
 
 /// A call that is to be left with the server.
 #[derive(Debug, Clone)]
@@ -81,6 +81,13 @@ impl Store {
         })
     }
 
+    /// As [`Self::start`], for a task that waited for the proposal, which then has run it.
+    ///
+    /// Errors: also a task that was cancelled; then nothing starts.
+    pub fn start_for(&self, proposal: &str, task: &str) -> Result<(Proposal, Receipt), StoreError> {
+        self.start_after(proposal, |tx| runs(tx, task, proposal))
+    }
+
     /// Its client waits no more. A task that has run, or whose proposal is over, stays as it is: it is not undone.
     pub fn cancel_task(&self, id: &str, owner: &str) -> Result<Task, StoreError> {
         self.change(|tx| {
@@ -95,7 +102,7 @@ impl Store {
 }
 
 /// Notes that a task runs its proposal, in the transaction that starts it.
-pub(super) fn runs(tx: &Transaction<'_>, id: &str, proposal: &str) -> Result<(), StoreError> {
+fn runs(tx: &Transaction<'_>, id: &str, proposal: &str) -> Result<(), StoreError> {
     let changed = tx.execute(
         "UPDATE tasks SET ran = 1 WHERE id = ?1 AND proposal = ?2 AND cancelled_ms IS NULL AND until_ms > ?3",
         params![id, proposal, now_ms()],

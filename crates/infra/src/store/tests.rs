@@ -60,7 +60,7 @@ fn the_same_by_the_same_is_one_proposal_while_it_is_open() {
     let (_dir, store) = store();
     let soon = now_ms() + 60_000;
     let ids: Vec<String> = std::thread::scope(|scope| {
-        let propose = |n| store.propose(&format!("pr_{n}"), &asked(soon, 1)).unwrap().id;
+        let propose = |n| store.propose_once(&format!("pr_{n}"), &asked(soon, 1)).unwrap().id;
         let tries: Vec<_> = (0..8).map(|n| scope.spawn(move || propose(n))).collect();
         tries.into_iter().map(|t| t.join().unwrap()).collect()
     });
@@ -68,7 +68,7 @@ fn the_same_by_the_same_is_one_proposal_while_it_is_open() {
     assert!(ids.iter().all(|other| *other == id), "{ids:?}");
     assert_eq!(store.proposals(false, 100).unwrap().len(), 1);
     let worded = NewProposal { rationale: "other words".into(), ..asked(FAR, 1) };
-    assert_eq!(store.propose("pr_w", &worded).unwrap().asked.rationale, "DNS is down");
+    assert_eq!(store.propose_once("pr_w", &worded).unwrap().asked.rationale, "DNS is down");
     let params = BTreeMap::from([("unit".to_owned(), "a".to_owned())]);
     let others = [
         NewProposal { proposed_by: "another".into(), ..asked(soon, 1) },
@@ -82,25 +82,31 @@ fn the_same_by_the_same_is_one_proposal_while_it_is_open() {
     ];
     for (n, other) in others.iter().enumerate() {
         let name = format!("pr_other{n}");
-        assert_eq!(store.propose(&name, other).unwrap().id, name);
+        assert_eq!(store.propose_once(&name, other).unwrap().id, name);
     }
     approve(&store, &id);
-    assert_eq!(store.propose("pr_signed", &asked(soon, 1)).unwrap().id, id);
+    assert_eq!(store.propose_once("pr_signed", &asked(soon, 1)).unwrap().id, id);
     store.start(&id).unwrap();
-    assert_eq!(store.propose("pr_running", &asked(soon, 1)).unwrap().id, id);
+    assert_eq!(store.propose_once("pr_running", &asked(soon, 1)).unwrap().id, id);
     store.finish(&id, State::Verified, None, &json!({})).unwrap();
-    assert_eq!(store.propose("pr_next", &asked(soon, 1)).unwrap().id, "pr_next");
+    assert_eq!(store.propose_once("pr_next", &asked(soon, 1)).unwrap().id, "pr_next");
 }
 
 #[test]
 fn one_whose_outcome_never_came_is_not_continued_for_ever() {
     let (_dir, store) = store();
-    store.propose("pr_1", &asked(now_ms() + 60_000, 1)).unwrap();
+    store.propose_once("pr_1", &asked(now_ms() + 60_000, 1)).unwrap();
     approve(&store, "pr_1");
     store.start("pr_1").unwrap();
     // Its server ended, and its time went by.
     store.lock().execute("UPDATE proposals SET expires_ms = 1", []).unwrap();
-    assert_eq!(store.propose("pr_2", &asked(FAR, 1)).unwrap().id, "pr_2");
+    assert_eq!(store.propose_once("pr_2", &asked(FAR, 1)).unwrap().id, "pr_2");
+    // Nor is one that ended by time and that nobody has looked at since; what was signed in time counts as long as the signature does.
+    store.lock().execute("UPDATE proposals SET expires_ms = 1 WHERE id = 'pr_2'", []).unwrap();
+    assert_eq!(store.propose_once("pr_3", &asked(FAR, 1)).unwrap().id, "pr_3");
+    approve(&store, "pr_3");
+    store.lock().execute("UPDATE proposals SET expires_ms = 1 WHERE id = 'pr_3'", []).unwrap();
+    assert_eq!(store.propose_once("pr_4", &asked(FAR, 1)).unwrap().id, "pr_3");
 }
 
 fn task(id: &str, proposal: &str, owner: &str) -> NewTask {
