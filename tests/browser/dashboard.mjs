@@ -183,8 +183,11 @@ try {
     await bob.page.getByRole("button", { name: "Sign the denial" }).waitFor();
     const signed = JSON.parse(await bob.page.locator("#denial pre").textContent());
     assert.deepEqual([signed.kind, signed.proposal, signed.host, signed.rationale, signed.action], ["deny", id, HOST, "wait for Monday", ""], shown);
-    const digest = await bob.page.locator("#denial .digest").textContent();
+    const digest = await bob.page.locator("#denial p code").textContent();
     assert.equal(stateWord(id), "approved", "nothing is decided before the signature");
+    await bob.page.evaluate(axe);
+    const { violations } = await bob.page.evaluate(() => window.axe.run());
+    assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes[0].html}`), []);
     // An approval's bytes are no denial, whoever sends them; and an assertion over other bytes is none.
     const [begun] = [(await post(bob, `/proposals/${id}/deny/begin`, { reason: "other" }))[1]];
     const given = await assertion(bob, begun.challenge);
