@@ -222,8 +222,11 @@ try {
     await bob.page.getByRole("button", { name: "Sign the denial" }).waitFor();
     const signed = JSON.parse(await bob.page.locator("#denial pre").textContent());
     assert.deepEqual([signed.kind, signed.proposal, signed.host, signed.rationale, signed.action], ["deny", id, HOST, "wait for Monday", ""], shown);
-    const digest = await bob.page.locator("#denial .digest").textContent();
+    const digest = await bob.page.locator("#denial p code").textContent();
     assert.equal(stateWord(id), "approved", "nothing is decided before the signature");
+    await bob.page.evaluate(axe);
+    const { violations } = await bob.page.evaluate(() => window.axe.run());
+    assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes[0].html}`), []);
     // An approval's bytes are no denial, whoever sends them; and an assertion over other bytes is none.
     const [begun] = [(await post(bob, `/proposals/${id}/deny/begin`, { reason: "other" }))[1]];
     const given = await assertion(bob, begun.challenge);
@@ -240,6 +243,28 @@ try {
     const answer = execFileSync("sh", ["-c", `"$LAB/host.sh" exec "$HOST" /usr/local/sbin/pra-run; true`], { input: grant, encoding: "utf8" });
     assert.match(answer, /"code":"denied"/);
     assert.equal(onHost("systemctl", "show", "unbound", "--property=MainPID"), before);
+  });
+  await check("a target that cannot be told: the page says so, and tells it later", async () => {
+    const id = await propose("restart_unbound", "denied while the host is away");
+    await sign(alice, id);
+    await alice.page.locator(".state-approved").waitFor();
+    const grant = own("proposals", "show", id, "--grant");
+    await open(bob, id);
+    await bob.page.getByLabel("Reason").fill("not while it is away");
+    await bob.page.getByRole("button", { name: "Deny with my passkey" }).click();
+    execFileSync(`${LAB}/host.sh`, ["cut", HOST]);
+    try {
+      await bob.page.getByRole("button", { name: "Sign the denial" }).click();
+      await bob.page.locator("#said.bad").filter({ hasText: "DOES NOT KNOW" }).waitFor({ timeout: 90000 });
+      await bob.page.locator(".state-rejected").waitFor();
+      await bob.page.getByText("The target does not know of this").waitFor();
+    } finally {
+      execFileSync(`${LAB}/host.sh`, ["join", HOST]);
+    }
+    await bob.page.getByRole("button", { name: "Tell the target again" }).click();
+    await bob.page.getByText("The target knows.").waitFor({ timeout: 60000 });
+    const answer = execFileSync("sh", ["-c", `"$LAB/host.sh" exec "$HOST" /usr/local/sbin/pra-run 2>/dev/null; true`], { input: grant, encoding: "utf8" });
+    assert.match(answer, /"code":"denied"/);
   });
   await check("two persons: one is not enough, and one twice is one", async () => {
     const id = await propose("flush_dns_cache", "stale names");

@@ -246,8 +246,23 @@ fn a_target_that_cannot_be_told_is_told_later() {
     assert!(said.exit == 1 && said.out.contains("is rejected on this server"), "{said:?}");
     assert!(said.err.contains("DOES NOT KNOW") && said.err.contains("--deliver"), "{said:?}");
     assert_eq!(demo.state(&id), "rejected");
+    assert!(demo.must(&["proposals", "show", &id]).contains("the target does NOT know"));
     let told = demo.must(&["reject", &id, "--deliver"]);
     assert!(told.contains("demo01 knows"), "{told}");
+    denied_there(&demo, &grant);
+    let shown = demo.proposal(&id);
+    assert!(
+        shown["denial"]["told_ms"].is_i64() && shown["denial"]["signer"] == "alice@example.org",
+        "{shown}"
+    );
+}
+
+#[test]
+fn what_has_expired_here_and_still_stands_there_can_be_denied() {
+    let demo = Demo::start();
+    let (id, grant) = approved(&demo);
+    demo.database().execute("UPDATE proposals SET state = 'expired' WHERE id = ?1", [&id]).unwrap();
+    demo.must(&["reject", &id, "--reason", "too late", "--key", &demo.key("alice")]);
     denied_there(&demo, &grant);
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Context, Done, Ended, output};
 use crate::recovery;
-use crate::store::Proposal;
+use crate::store::{Proposal, SignedDenial};
 
 /// What was proposed and what became of it.
 #[derive(Debug, Subcommand)]
@@ -69,7 +69,13 @@ impl Proposals {
                 if *grant {
                     return print_grant(&proposal);
                 }
-                if *json { output::json(&proposal) } else { show(&proposal) }
+                let denial = store.denial(id)?;
+                if !*json {
+                    return show(&proposal, denial.as_ref());
+                }
+                let mut value = serde_json::to_value(&proposal).map_err(Ended::failed)?;
+                value["denial"] = json!(denial);
+                output::json(&value)
             }
         }
     }
@@ -97,23 +103,44 @@ fn subject(p: &Proposal) -> String {
     format!("{}({})", p.asked.action, params.join(", "))
 }
 
-fn show(p: &Proposal) -> Done {
+/// What others wrote is shown harmless.
+fn show(p: &Proposal, denial: Option<&SignedDenial>) -> Done {
+    let clean = |text: &str| crate::hosts::hygiene::escaped(text.as_bytes());
     output::line(&row(p))?;
     output::line(&format!(
         "risk       {}\nasked by   {}\nrationale  {}",
-        p.asked.risk, p.asked.proposed_by, p.asked.rationale
+        clean(&p.asked.risk),
+        clean(&p.asked.proposed_by),
+        clean(&p.asked.rationale)
     ))?;
     output::line(&format!("expires    {}", output::time(p.asked.expires_ms)))?;
     for signature in &p.signatures {
         output::line(&format!(
             "signed     {} {} {}",
             output::time(signature.signed_ms),
-            signature.signer,
-            signature.fingerprint
+            clean(&signature.signer),
+            clean(&signature.fingerprint)
         ))?;
     }
     if let Some(reason) = &p.reason {
-        output::line(&format!("reason     {reason}"))?;
+        output::line(&format!("reason     {}", clean(reason)))?;
+    }
+    if let Some(d) = denial {
+        let told = d.told_ms.map_or_else(
+            || {
+                format!(
+                    "the target does NOT know: {}",
+                    clean(d.answer.as_deref().unwrap_or("not handed over"))
+                )
+            },
+            |ms| format!("the target knows since {}", output::time(ms)),
+        );
+        output::line(&format!(
+            "denied     {} {} {}; {told}",
+            output::time(d.signed_ms),
+            clean(&d.signer),
+            clean(&d.fingerprint)
+        ))?;
     }
     if let Some(result) = &p.result {
         let text = serde_json::to_string_pretty(result).map_err(Ended::failed)?;

@@ -87,10 +87,11 @@ async fn deniable(app: &App, id: &str) -> Result<Proposal, RecoveryError> {
         ));
     }
     match proposal.state {
-        State::Proposed | State::Approved | State::Rejected => Ok(proposal),
+        // The bytes of one that has expired here may still stand.
+        State::Proposed | State::Approved | State::Rejected | State::Expired => Ok(proposal),
         state => {
             let id = id.to_owned();
-            Err(StoreError::WrongState { id, state, wanted: "waiting or rejected" }.into())
+            Err(StoreError::WrongState { id, state, wanted: "waiting, rejected or expired" }.into())
         }
     }
 }

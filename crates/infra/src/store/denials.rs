@@ -31,12 +31,12 @@ pub struct SignedDenial {
 
 impl Store {
     /// A person says no by signature; that ends the proposal here, and the denial waits to be handed to the target. One that was
-    /// rejected without a signature may be denied later, and a new denial takes the place of an older one.
+    /// rejected without a signature, or has expired here, may be denied later, and a new denial takes the place of an older one.
     pub fn deny(&self, id: &str, reason: &str, denial: &SignedDenial) -> Result<Proposal, StoreError> {
         self.change(|tx| {
             expire(tx)?;
-            let open = [State::Proposed, State::Approved, State::Rejected];
-            expect(tx, id, &open, "waiting or rejected")?;
+            let open = [State::Proposed, State::Approved, State::Rejected, State::Expired];
+            expect(tx, id, &open, "waiting, rejected or expired")?;
             tx.execute(
                 "UPDATE proposals SET state = 'rejected', reason = ?2 WHERE id = ?1",
                 params![id, reason],

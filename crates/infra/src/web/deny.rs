@@ -22,12 +22,11 @@ pub(super) fn view(proposal: &Proposal, denial: Option<SignedDenial>) -> DenialV
     let now = now_ms();
     let told = denial.as_ref().is_some_and(|d| d.told_ms.is_some());
     let stands = proposal.statement_expires_ms.filter(|end| *end > now);
-    let rejected = proposal.state == Stands::Rejected;
+    let over = matches!(proposal.state, Stands::Rejected | Stands::Expired);
     DenialView {
         possible: !told
-            && (matches!(proposal.state, Stands::Proposed | Stands::Approved)
-                || (rejected && stands.is_some())),
-        open_until: stands.filter(|_| rejected && !told).map(moment),
+            && (matches!(proposal.state, Stands::Proposed | Stands::Approved) || (over && stands.is_some())),
+        open_until: stands.filter(|_| over && !told).map(moment),
         answer: denial.as_ref().and_then(|d| d.answer.as_deref()).map(seen).unwrap_or_default(),
         signed: denial.map(|d| (seen(&d.signer), moment(d.signed_ms), seen(&d.fingerprint))),
         told,

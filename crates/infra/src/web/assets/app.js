@@ -67,7 +67,7 @@
     panel.hidden = true;
     const asked = await post("/proposals/" + form.dataset.deny + "/deny/begin", Object.fromEntries(new FormData(form)));
     panel.querySelector("pre").textContent = asked.shown;
-    panel.querySelector(".digest").textContent = asked.sha256;
+    panel.querySelector("p code").textContent = asked.sha256;
     denial = asked;
     panel.hidden = false;
     panel.focus();
