@@ -6,6 +6,7 @@
 mod audit;
 mod backup;
 mod learning;
+mod outbox;
 mod people;
 mod proposals;
 mod schema;
@@ -18,6 +19,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 pub use audit::{Audit, AuditReport, Receipt, verify_files};
 pub use learning::{BlockedCommand, CommandCount, LearningStats};
+pub use outbox::{About, Event, Notice, Outgoing, Subscription};
 pub use people::{Device, NewPasskey, Purpose, Role};
 pub(crate) use proposals::sha256_hex;
 pub use proposals::{NewProposal, Proposal, ProposalKind, Signature, State};
@@ -116,6 +118,7 @@ impl Store {
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
         )?;
+        connection.execute_batch(outbox::SUBSCRIPTIONS)?;
         let mut store = Self { path, connection: Mutex::new(connection), migrated: None };
         store.migrated = store.change(|tx| schema::migrate(tx, |from| backup::make(&store.path, from)))?;
         Ok(store)

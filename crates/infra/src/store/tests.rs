@@ -4,13 +4,13 @@ use serde_json::json;
 
 use super::*;
 
-fn store() -> (tempfile::TempDir, Store) {
+pub(super) fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("state")).unwrap();
     (dir, store)
 }
 
-fn asked(expires_ms: i64, approvals: u32) -> NewProposal {
+pub(super) fn asked(expires_ms: i64, approvals: u32) -> NewProposal {
     NewProposal {
         tenant: "default".into(),
         host: "web01".into(),
@@ -29,11 +29,11 @@ fn asked(expires_ms: i64, approvals: u32) -> NewProposal {
     }
 }
 
-fn signature(key: &str) -> Signature {
+pub(super) fn signature(key: &str) -> Signature {
     Signature { fingerprint: key.into(), signer: "alice".into(), armor: "armor".into(), signed_ms: now_ms() }
 }
 
-const FAR: i64 = 1 << 50;
+pub(super) const FAR: i64 = 1 << 50;
 
 #[test]
 fn an_approved_proposal_starts_exactly_once() {
