@@ -15,6 +15,7 @@ mod hosts;
 mod init;
 mod keys;
 mod learn;
+mod notify;
 mod output;
 mod policy;
 mod proposals;
@@ -67,6 +68,8 @@ enum Command {
     /// What callers asked for and the policy blocked
     #[command(subcommand)]
     Learn(learn::LearnCommand),
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     /// What was proposed and what became of it
     #[command(subcommand)]
     Proposals(proposals::Proposals),
@@ -180,6 +183,7 @@ fn run(cli: Cli) -> Done {
         Command::Tool(c) => c.run(&context),
         Command::Policy(c) => c.run(&context),
         Command::Learn(c) => c.run(&context),
+        Command::Notify(c) => c.run(&context),
         Command::Proposals(c) => c.run(&context),
         Command::Approve(c) => c.run(&context),
         Command::Reject(c) => c.run(&context),
