@@ -10,12 +10,12 @@ use policy::action::Actions;
 use policy::{Catalogue, Judgement, Level};
 use serde_json::{Value, json};
 
-use crate::config::{Config, ConfigError, Host};
+use crate::config::{Config, ConfigError, Host, Notify, Selector};
 use crate::hosts::{Diagnosis, Failure, Output, Pages, Reader, Remedies, hygiene};
 use crate::learning;
 use crate::plugins::{Found, Plugins, toml_files};
 use crate::ssh::{Account, Pool, SshError};
-use crate::store::{Audit, Receipt, Store, StoreError, now_ms};
+use crate::store::{Audit, Receipt, Store, StoreError, Subscription, now_ms};
 
 /// Everything a tool call or a subcommand needs. Cheap to share; the database is opened when first used.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub struct App {
     actions: Actions,
     pool: Pool,
     store: OnceLock<Arc<Store>>,
+    subscriptions: Vec<Subscription>,
     pages: Pages,
     /// By host: when it was last written that it answered, or that it did not, by the word for why.
     heard: Mutex<HashMap<String, (Instant, Option<&'static str>)>>,
@@ -42,15 +43,14 @@ impl App {
         let actions =
             Actions::with_files(toml_files(config.actions_dir.as_deref())?).map_err(|e| wrong(&e))?;
         let pool = Pool::new(&config);
-        Ok(Self {
-            config,
-            plugins,
-            actions,
-            pool,
-            store: OnceLock::new(),
-            pages: Pages::default(),
-            heard: Mutex::default(),
-        })
+        let subscriptions = config.notify.iter().map(|n| {
+            subscription(&config, n)
+                .map_err(|cause| ConfigError::new(&n.place, format!("notify {}: {cause}", n.name)))
+        });
+        let subscriptions = subscriptions.collect::<Result<_, _>>()?;
+        let (store, pages) = (OnceLock::new(), Pages::default());
+        let heard = Mutex::default();
+        Ok(Self { config, plugins, actions, pool, store, subscriptions, pages, heard })
     }
 
     /// The configuration.
@@ -114,6 +114,10 @@ impl App {
         if let Some(migrated) = opened.migrated() {
             // It happens once, whichever subcommand comes first, and not all of them log.
             eprintln!("mcp-linux-infra: {migrated}");
+        }
+        // Whichever process changes a proposal, the change is told.
+        if !self.subscriptions.is_empty() {
+            opened.subscribe(&self.subscriptions)?;
         }
         Ok(self.store.get_or_init(|| opened))
     }
@@ -252,6 +256,19 @@ impl App {
     pub fn reader<'a>(&'a self, host: &'a Host, caller: &'a str) -> HostReader<'a> {
         HostReader { app: self, host, caller }
     }
+}
+
+/// What a `[[notify]]` wants to hear of.
+fn subscription(config: &Config, entry: &Notify) -> Result<Subscription, String> {
+    let hosts = match &entry.hosts {
+        None => None,
+        Some(text) => {
+            let chosen = text.parse::<Selector>().map_err(|e| format!("hosts: {e}"))?;
+            let hosts = chosen.select(&config.inventory).map_err(|e| format!("hosts: {e}"))?;
+            Some(hosts.into_iter().map(|h| h.name.to_string()).collect())
+        }
+    };
+    Subscription::parse(&entry.name, entry.events.as_deref(), entry.min_risk.as_deref(), hosts)
 }
 
 fn with(mut data: Value, key: &str, value: &str) -> Value {

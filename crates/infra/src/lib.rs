@@ -16,6 +16,7 @@ pub mod init;
 pub mod learning;
 pub(crate) mod listen;
 pub mod mcp;
+pub mod notify;
 pub mod plugins;
 pub mod recovery;
 pub mod ssh;

@@ -43,7 +43,7 @@ fn an_older_database_is_kept_and_migrated_and_that_is_said_once() {
     let now: i64 = older.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     older
         .execute_batch(
-            "DROP TABLE evidence; DROP TABLE host_health; DROP TABLE denials; DROP TABLE tasks; DROP TABLE blocked_commands; DROP TABLE invitations; DROP TABLE devices; PRAGMA user_version = 1;",
+            "DROP TABLE evidence; DROP TABLE host_health; DROP TABLE outbox; DROP TABLE denials; DROP TABLE tasks; DROP TABLE blocked_commands; DROP TABLE invitations; DROP TABLE devices; PRAGMA user_version = 1;",
         )
         .unwrap();
     drop(older);

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{Context, Done, Ended, output, runtime};
+use crate::notify::{self, Channels};
 use crate::recovery::fresh_id;
 use crate::store::{Purpose, Role, now_ms, sha256_hex};
 use crate::web;
@@ -76,6 +77,7 @@ impl Dashboard {
 
     fn serve(&self, context: &Context) -> Done {
         let app = context.app()?;
+        let channels = Channels::new(app.config())?;
         super::serve::start_log(app.config())?;
         let settings = app.config().dashboard.clone();
         let address = self.listen.clone().unwrap_or(settings.listen);
@@ -84,6 +86,7 @@ impl Dashboard {
             let dashboard = web::Dashboard::bind(&address, settings.origin.as_deref()).await.map_err(Ended::usage)?;
             eprintln!("mcp-linux-infra: {}", dashboard.start_line());
             eprintln!("mcp-linux-infra: `mcp-linux-infra dashboard invite NAME` prints a link for a person's first device");
+            let _sending = notify::start(&app, channels);
             Ok::<_, Ended>(dashboard.serve(app).await)
         })?;
         Ok(result?)

@@ -17,6 +17,7 @@ mod hosts;
 mod init;
 mod keys;
 mod learn;
+mod notify;
 mod output;
 mod policy;
 mod proposals;
@@ -70,6 +71,8 @@ enum Command {
     /// What callers asked for and the policy blocked
     #[command(subcommand)]
     Learn(learn::LearnCommand),
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     /// What was proposed and what became of it
     #[command(subcommand)]
     Proposals(proposals::Proposals),
@@ -183,6 +186,7 @@ fn run(cli: Cli) -> Done {
         Command::Tool(c) => c.run(&context),
         Command::Policy(c) => c.run(&context),
         Command::Learn(c) => c.run(&context),
+        Command::Notify(c) => c.run(&context),
         Command::Proposals(c) => c.run(&context),
         Command::Approve(c) => c.run(&context),
         Command::Reject(c) => c.run(&context),

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::mcp::fixtures;
 use crate::mcp::toolsets::Choice;
 use crate::mcp::{HttpServer, serve_stdio, server::SHUTDOWN};
+use crate::notify::{self, Channels};
 
 /// Serves one MCP client on stdin and stdout, or many over HTTP; logs go to stderr.
 #[derive(Debug, Args)]
@@ -24,16 +25,21 @@ pub(super) fn run(context: &Context, arguments: &Serve) -> Done {
     if let Some(refusal) = fixtures::door::refusal(arguments.http.as_deref(), app.config()) {
         return Err(Ended::usage(refusal));
     }
+    let channels = Channels::new(app.config())?;
     start_log(app.config())?;
     for warning in &app.config().warnings {
         tracing::warn!("inventory: {warning}");
     }
     let runtime = runtime()?;
     let result = match &arguments.http {
-        None => runtime.block_on(serve_stdio(app)),
+        None => runtime.block_on(async {
+            let _sending = notify::start(&app, channels);
+            Box::pin(serve_stdio(app)).await
+        }),
         Some(address) => runtime.block_on(async {
             let server = HttpServer::bind(&app, address).await.map_err(Ended::usage)?;
             eprintln!("mcp-linux-infra: {}", server.start_line());
+            let _sending = notify::start(&app, channels);
             Ok::<_, Ended>(server.serve(app).await)
         })?,
     };

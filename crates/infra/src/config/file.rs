@@ -27,6 +27,7 @@ pub(super) struct ConfigFile {
     http: HttpFile,
     dashboard: DashboardFile,
     admin: super::admin::AdminFile,
+    notify: Vec<super::notify::NotifyFile>,
     hosts: Vec<HostFile>,
     inventory: InventoryFile,
 }
@@ -200,6 +201,12 @@ impl ConfigFile {
         let grant = self.grant.checked(&place)?;
         let http = self.http.checked(&place, env)?;
         let admin = self.admin.checked(resolve).map_err(|cause| ConfigError::new(place.name(), cause))?;
+        let notify = self.notify.into_iter().map(|n| {
+            let at = place.at(n.offset());
+            n.checked(at.clone(), resolve).map_err(|cause| ConfigError::new(at, cause))
+        });
+        let notify = notify.collect::<Result<Vec<_>, _>>()?;
+        super::notify::distinct(&notify)?;
         let state_dir = match self.state_dir {
             Some(dir) => resolve(dir),
             None => default_state_dir(env)?,
@@ -246,6 +253,7 @@ impl ConfigFile {
             http,
             dashboard: super::Dashboard { listen: self.dashboard.listen, origin: self.dashboard.origin },
             admin,
+            notify,
             path,
         })
     }

@@ -10,6 +10,7 @@ mod ansible_yaml;
 mod file;
 mod foreign;
 mod inventory;
+mod notify;
 mod ranges;
 mod selector;
 mod sources;
@@ -23,6 +24,7 @@ use std::time::Duration;
 pub use admin::Admin;
 pub(crate) use admin::is_login;
 pub use inventory::{Host, HostName, Inventory};
+pub use notify::Notify;
 pub use selector::{Selector, SelectorError};
 pub(crate) use ssh_config::glob;
 
@@ -82,6 +84,8 @@ pub struct Config {
     pub dashboard: Dashboard,
     /// The administrator's own way to the hosts.
     pub admin: Admin,
+    /// Where people are told of proposals.
+    pub notify: Vec<Notify>,
 }
 
 /// Bounds on what one call may cost.

@@ -3,11 +3,15 @@
 use crate::app::App;
 
 use super::Check;
-use crate::store::{Store, StoreError};
+use crate::notify::Channels;
+use crate::store::{Store, StoreError, now_ms};
 
 /// The checks of the server itself.
 pub fn server(app: &App) -> Vec<Check> {
-    vec![config(app), plugins(app), examples(app), approvers(app), database(app), audit(app)]
+    let mut checks =
+        vec![config(app), plugins(app), examples(app), approvers(app), database(app), audit(app)];
+    checks.extend(notify(app));
+    checks
 }
 
 fn config(app: &App) -> Check {
@@ -94,4 +98,36 @@ fn audit(app: &App) -> Check {
             "keep the database as it is and compare it with the targets' logs: mcp-linux-infra audit verify",
         ),
     }
+}
+
+/// What was not delivered; no row when there is no channel.
+fn notify(app: &App) -> Option<Check> {
+    const LOOKED_AT: usize = 1000;
+    const DAY_MS: i64 = 86_400_000;
+    let mend = "mend the cause, then try it: mcp-linux-infra notify test; mcp-linux-infra notify list shows what waits";
+    let channels = match Channels::new(app.config()) {
+        Ok(channels) => channels,
+        Err(e) => return Some(Check::ill("notify", e.to_string(), mend)),
+    };
+    let names: Vec<&str> = channels.names().collect();
+    if names.is_empty() {
+        return None;
+    }
+    if let Some((name, cause)) = channels.problems().into_iter().next() {
+        return Some(Check::ill("notify", format!("{name}: {cause}"), mend));
+    }
+    let rows = match app.store().and_then(|s| s.outbox(true, LOOKED_AT)) {
+        // What was given up longer ago is nobody's concern any more.
+        Ok(rows) => rows.into_iter().filter(|r| r.ended_ms.is_none_or(|ms| ms > now_ms() - DAY_MS)),
+        Err(e) => return Some(Check::ill("notify", e.to_string(), mend_of_store(&e))),
+    };
+    let rows: Vec<_> = rows.collect();
+    let given_up = rows.iter().filter(|r| r.state == "given_up").count();
+    let waiting = rows.len() - given_up;
+    let Some(worst) = rows.iter().find(|r| r.error.is_some()) else {
+        return Some(Check::well("notify", format!("{} channel(s), {waiting} message(s) wait", names.len())));
+    };
+    let cause = worst.error.as_deref().unwrap_or_default();
+    let detail = format!("{waiting} message(s) wait, {given_up} given up; {}: {cause}", worst.channel);
+    Some(Check::ill("notify", detail, mend))
 }

@@ -5,7 +5,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::audit::append;
-use super::proposals::{expect, expire, load, sha256_hex};
+use super::outbox::Event;
+use super::proposals::{expect, expire, load, moved, sha256_hex};
 use super::{Audit, Proposal, State, Store, StoreError, now_ms};
 
 /// The denial of a proposal: the bytes and the signature over them, for its target.
@@ -36,7 +37,7 @@ impl Store {
         self.change(|tx| {
             expire(tx)?;
             let open = [State::Proposed, State::Approved, State::Rejected, State::Expired];
-            expect(tx, id, &open, "waiting, rejected or expired")?;
+            let before = expect(tx, id, &open, "waiting, rejected or expired")?;
             tx.execute(
                 "UPDATE proposals SET state = 'rejected', reason = ?2 WHERE id = ?1",
                 params![id, reason],
@@ -50,7 +51,8 @@ impl Store {
                 "sha256": sha256_hex(&denial.statement), "statement": String::from_utf8_lossy(&denial.statement),
                 "signature": denial.armor });
             append(tx, &Audit { event: "rejected", data })?;
-            load(tx, id)
+            // Who heard that it was rejected is not told again.
+            if before.state == State::Rejected { load(tx, id) } else { moved(tx, id, Event::Rejected) }
         })
     }
 

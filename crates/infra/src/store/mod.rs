@@ -8,6 +8,7 @@ mod backup;
 mod denials;
 mod health;
 mod learning;
+mod outbox;
 mod people;
 mod proposals;
 mod repeated;
@@ -24,6 +25,7 @@ pub use audit::{Audit, AuditReport, Receipt, verify_files};
 pub use denials::SignedDenial;
 pub use health::{Diagnosed, HostHealth};
 pub use learning::{BlockedCommand, CommandCount, Decided, Decision, LearningStats};
+pub use outbox::{About, Event, Notice, Outgoing, Subscription};
 pub use people::{Device, NewPasskey, Purpose, Role};
 pub(crate) use proposals::sha256_hex;
 pub use proposals::{NewProposal, Proposal, ProposalKind, Signature, State};
@@ -129,6 +131,7 @@ impl Store {
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
         )?;
+        connection.execute_batch(outbox::SUBSCRIPTIONS)?;
         let mut store = Self { path, connection: Mutex::new(connection), migrated: None };
         store.migrated = store.change(|tx| schema::migrate(tx, |from| backup::make(&store.path, from)))?;
         Ok(store)

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::audit::append;
 use super::health::keep_evidence;
+use super::outbox::{Event, announce};
 use super::{Audit, Receipt, Store, StoreError, now_ms};
 
 /// Where a proposal stands.
@@ -192,7 +193,7 @@ impl Store {
             )?;
             keep_evidence(tx, id, &asked.host, now_ms())?;
             append(tx, &Audit { event: "proposed", data: json!({ "proposal": id, "asked": asked }) })?;
-            load(tx, id)
+            moved(tx, id, Event::Proposed)
         })
     }
 
@@ -282,7 +283,11 @@ impl Store {
                         "signatures": signed, "wanted": proposal.asked.approvals }),
                 },
             )?;
-            load(tx, id)
+            // Further signatures on what is approved already are no news.
+            match proposal.state {
+                State::Proposed if signed >= proposal.asked.approvals => moved(tx, id, Event::Approved),
+                _ => load(tx, id),
+            }
         })
     }
 
@@ -299,7 +304,7 @@ impl Store {
                 tx,
                 &Audit { event: "rejected", data: json!({ "proposal": id, "by": by, "reason": reason }) },
             )?;
-            load(tx, id)
+            moved(tx, id, Event::Rejected)
         })
     }
 
@@ -348,9 +353,17 @@ impl Store {
                     data: json!({ "proposal": id, "state": state, "reason": reason, "result": result }),
                 },
             )?;
-            load(tx, id)
+            let failed = state == State::Failed;
+            moved(tx, id, if failed { Event::Failed } else { Event::Succeeded })
         })
     }
+}
+
+/// The proposal after a change that people may want to hear of.
+pub(super) fn moved(tx: &Transaction<'_>, id: &str, event: Event) -> Result<Proposal, StoreError> {
+    let proposal = load(tx, id)?;
+    announce(tx, event, &proposal)?;
+    Ok(proposal)
 }
 
 pub(super) fn expect(
@@ -367,22 +380,24 @@ pub(super) fn expect(
     }
 }
 
+/// Proposals whose time is over at `?1` (ms since 1970).
+pub(super) const OVER: &str = "SELECT id FROM proposals WHERE (state = 'proposed' AND expires_ms <= ?1)
+            OR (state = 'approved' AND statement_expires_ms <= ?1 AND expires_ms <= ?1)";
+
 /// Ends proposals whose time is over; each end is a record.
 pub(super) fn expire(tx: &Transaction<'_>) -> Result<usize, StoreError> {
     let ids = late(tx, now_ms())?;
     for id in &ids {
         tx.execute("UPDATE proposals SET state = 'expired' WHERE id = ?1", [id])?;
         append(tx, &Audit { event: "expired", data: json!({ "proposal": id }) })?;
+        moved(tx, id, Event::Expired)?;
     }
     Ok(ids.len())
 }
 
 /// The proposals that have ended by `now` and are not marked so yet.
 fn late(connection: &Connection, now: i64) -> Result<Vec<String>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id FROM proposals WHERE (state = 'proposed' AND expires_ms <= ?1)
-            OR (state = 'approved' AND statement_expires_ms <= ?1 AND expires_ms <= ?1)",
-    )?;
+    let mut statement = connection.prepare_cached(OVER)?;
     Ok(statement.query_map([now], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
@@ -460,11 +475,11 @@ fn from_row(row: &Row<'_>, signatures: Vec<Signature>) -> rusqlite::Result<Propo
     })
 }
 
-fn from_json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     serde_json::from_str(&row.get::<_, String>(column)?).map_err(|e| corrupt(&e))
 }
 
-fn corrupt(e: &dyn fmt::Display) -> rusqlite::Error {
+pub(super) fn corrupt(e: &dyn fmt::Display) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, e.to_string().into())
 }
 

@@ -122,6 +122,22 @@ pub(super) const MIGRATIONS: &[&str] = &[
     ALTER TABLE blocked_commands ADD COLUMN decided_by TEXT;
     ALTER TABLE blocked_commands ADD COLUMN decided_ms INTEGER;
 ",
+    "
+    CREATE TABLE outbox (
+        seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+        channel    TEXT NOT NULL,
+        event      TEXT NOT NULL,
+        proposal   TEXT NOT NULL,
+        about      TEXT NOT NULL,
+        state      TEXT NOT NULL DEFAULT 'waiting',
+        attempts   INTEGER NOT NULL DEFAULT 0,
+        error      TEXT,
+        created_ms INTEGER NOT NULL,
+        next_ms    INTEGER NOT NULL,
+        ended_ms   INTEGER
+    ) STRICT;
+    CREATE INDEX outbox_by_channel ON outbox (channel, state, next_ms);
+",
 ];
 
 /// The version that this program writes.

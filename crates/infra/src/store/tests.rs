@@ -29,11 +29,11 @@ pub(super) fn asked(expires_ms: i64, approvals: u32) -> NewProposal {
     }
 }
 
-fn signature(key: &str) -> Signature {
+pub(super) fn signature(key: &str) -> Signature {
     Signature { fingerprint: key.into(), signer: "alice".into(), armor: "armor".into(), signed_ms: now_ms() }
 }
 
-const FAR: i64 = 1 << 50;
+pub(super) const FAR: i64 = 1 << 50;
 
 #[test]
 fn an_approved_proposal_starts_exactly_once() {
