@@ -66,15 +66,20 @@ fn a_bundle_is_signed_elsewhere_with_openssh_alone() {
 #[test]
 fn a_signature_that_the_target_would_refuse_is_not_added() {
     let demo = Demo::start();
-    let (id, other) = (demo.propose(), demo.propose());
     let alice = demo.key("alice");
     let bundle = |id: &str| {
         demo.must(&["proposals", "show", id, "--bundle"]);
         demo.own(&format!("{id}.bundle")).join("statement.json")
     };
+    // The same again would be the same proposal while the other is open.
+    let other = demo.propose();
+    let theirs = bundle(&other);
+    demo.cli(&["reject", &other, "--reason", "another is meant"]);
+    let id = demo.propose();
+    assert_ne!(id, other);
     let none = demo.cli(&["approve", &id, "--signature", "/dev/null"]);
     assert!(none.exit == 4 && none.err.contains("--bundle"), "{none:?}");
-    let (mine, theirs) = (bundle(&id), bundle(&other));
+    let mine = bundle(&id);
     let refused = |signature: &str, cause: &[&str]| {
         let said = demo.cli(&["approve", &id, "--signature", signature]);
         assert!(said.exit == 4 && cause.iter().all(|c| said.err.contains(c)), "{cause:?}: {said:?}");

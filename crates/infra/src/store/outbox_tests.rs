@@ -32,7 +32,7 @@ fn each_change_is_put_there_by_the_transaction_that_makes_it() {
     store.propose("pr_2", &asked(FAR, 1)).unwrap();
     store.reject("pr_2", "bob", "no").unwrap();
     store.propose("pr_3", &asked(1, 1)).unwrap();
-    store.proposal("pr_3").unwrap();
+    store.expire().unwrap();
     let seen = events(&store);
     let expected = [
         ("pr_1", "proposed"),
@@ -52,8 +52,12 @@ fn each_change_is_put_there_by_the_transaction_that_makes_it() {
 
 #[test]
 fn a_channel_hears_of_what_it_asked_for_only() {
-    let risky =
-        |risk: &str, host: &str| NewProposal { risk: risk.into(), host: host.into(), ..asked(FAR, 1) };
+    let risky = |risk: &str, host: &str| NewProposal {
+        risk: risk.into(),
+        host: host.into(),
+        proposed_by: risk.into(),
+        ..asked(FAR, 1)
+    };
     let (_dir, store) = subscribed(&[Event::Proposed], Risk::High, Some(&["db01", "db02"]));
     store.propose("pr_1", &risky("medium", "db01")).unwrap();
     store.propose("pr_2", &risky("high", "web01")).unwrap();
@@ -157,4 +161,25 @@ fn what_waits_is_told_also_when_the_audit_chain_is_broken() {
     assert_eq!(notice.event, Event::Proposed);
     // Nothing else is due, and that the proposal could not be expired is said.
     assert!(matches!(store.take_notice("ops", now), Err(StoreError::BrokenChain(_))));
+}
+
+#[test]
+fn a_signed_denial_is_told_once_also_when_a_no_without_a_signature_came_before() {
+    let (_dir, store) = subscribed(&[Event::Rejected], Risk::Low, None);
+    let denial = super::super::SignedDenial {
+        fingerprint: "k2".into(),
+        signer: "bob".into(),
+        statement: b"no".to_vec(),
+        armor: "armor".into(),
+        signed_ms: now_ms(),
+        told_ms: None,
+        answer: None,
+    };
+    store.propose("pr_1", &asked(FAR, 1)).unwrap();
+    store.deny("pr_1", "no", &denial).unwrap();
+    store.propose("pr_2", &asked(FAR, 1)).unwrap();
+    store.reject("pr_2", "bob", "no").unwrap();
+    store.deny("pr_2", "no, signed", &denial).unwrap();
+    let seen: Vec<String> = events(&store).into_iter().map(|(p, _)| p).collect();
+    assert_eq!(seen, ["pr_1", "pr_2"]);
 }

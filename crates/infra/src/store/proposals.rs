@@ -381,7 +381,7 @@ pub(super) fn expect(
 }
 
 /// Proposals whose time is over at `?1` (ms since 1970).
-pub(super) const OVER: &str = "SELECT id FROM proposals WHERE (state = 'proposed' AND expires_ms <= ?1)
+const OVER: &str = "SELECT id FROM proposals WHERE (state = 'proposed' AND expires_ms <= ?1)
             OR (state = 'approved' AND statement_expires_ms <= ?1 AND expires_ms <= ?1)";
 
 /// Ends proposals whose time is over; each end is a record.
