@@ -196,6 +196,17 @@ try {
     assert.match(await admin.page.locator("tr", { hasText: "lsscsi -l" }).locator("pre").textContent(), /\[\[command\.form\]\]/);
     assert.ok((await call("execute_ssh_command", line)).isError, "it is still blocked");
   });
+  await check("a link to a proposal leads there, through the login where that is needed", async () => {
+    const id = await propose("restart_unbound", "somebody has sent a link");
+    await alice.page.goto(`${origin}/login?to=${id}`);
+    await alice.page.waitForURL(`${origin}/proposals/${id}`);
+    await post(bob, "/logout", {});
+    await open(bob, id);
+    assert.equal(bob.page.url(), `${origin}/login?to=${id}`);
+    await bob.page.getByRole("button", { name: "Log in with a passkey" }).click();
+    await bob.page.waitForURL(`${origin}/proposals/${id}`);
+    assert.equal(stateWord(id), "proposed");
+  });
   await check("reject: nothing runs", async () => {
     const id = await propose("restart_unbound", "to be rejected");
     const before = onHost("systemctl", "show", "unbound", "--property=MainPID");
@@ -291,6 +302,24 @@ try {
 
   // --- a server whose database and memory somebody else writes ---
   const database = () => new DatabaseSync(`${STATE}/state.db`, { timeout: 10000 });
+  await check("what nobody decides ends, on the open page too: nothing runs", async () => {
+    const before = onHost("systemctl", "show", "unbound", "--property=MainPID");
+    const id = await propose("restart_unbound", "nobody is awake");
+    await review(alice, id);
+    const shown = await button(alice);
+    const given = await assertion(alice, shown.challenge);
+    const db = database();
+    db.prepare("UPDATE proposals SET expires_ms = 1, statement_expires_ms = 1 WHERE id = ?").run(id);
+    db.close();
+    await alice.page.locator(".state-expired").waitFor();
+    assert.equal(await alice.page.locator("[data-passkey=approve]").count(), 0);
+    for (const [what, body] of [["approve", { sha256: shown.sha256, ...given }], ["run", {}]]) {
+      const [status] = await post(alice, `/proposals/${id}/${what}`, body);
+      assert.ok(status >= 400, `${what}: ${status}`);
+    }
+    assert.equal(stateWord(id), "expired");
+    assert.equal(onHost("systemctl", "show", "unbound", "--property=MainPID"), before);
+  });
   await check("what was rewritten after it was shown is not signed for", async () => {
     const id = await propose("restart_unbound", "rewritten");
     await review(alice, id);

@@ -21,6 +21,8 @@ mod dashboard;
 mod viewer;
 
 use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -287,6 +289,27 @@ fn a_page_that_is_the_same_is_not_sent_again_and_its_part_comes_alone() {
     dashboard.store().reject(ID, "alice", "no").unwrap();
     let changed = part(tag);
     assert!(changed.status == 200 && !changed.body.contains(ID), "{changed:?}");
+}
+
+#[test]
+fn an_event_stream_ends_with_its_session() {
+    let (dashboard, _, cookie) = with_person("viewer", 1);
+    let mut stream = TcpStream::connect(("127.0.0.1", dashboard.port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let headers = [("Host", &*dashboard.authority()), ("Cookie", &*cookie), ("Connection", "close")];
+    stream.write_all(serve::request("GET", "/events", &headers, "").as_bytes()).unwrap();
+    let mut heard = String::new();
+    while !heard.contains("event: change") {
+        let mut some = [0; 512];
+        let n = stream.read(&mut some).unwrap();
+        assert!(n > 0, "{heard}");
+        heard.push_str(std::str::from_utf8(&some[..n]).unwrap());
+    }
+    assert_eq!(dashboard.post(&cookie, "/logout", &json!({})).status, 200);
+    dashboard.store().reject(ID, "alice", "no").unwrap();
+    // Without the end of the stream this fails by the time limit.
+    stream.read_to_string(&mut heard).unwrap();
+    assert_eq!(dashboard.get(&cookie, "/events").status, 303);
 }
 
 #[test]

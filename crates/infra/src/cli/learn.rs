@@ -1,4 +1,4 @@
-//! `learn suggestions`, `learn stats`, `learn accept`
+//! `learn suggestions`, `learn stats`, `learn accept`, `learn dismiss`
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -40,6 +40,11 @@ pub(super) enum LearnCommand {
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
     },
+    /// Leave a shape blocked for good: it is suggested no more
+    Dismiss {
+        /// The shape, as `learn suggestions` prints it
+        shape: String,
+    },
 }
 
 impl LearnCommand {
@@ -51,6 +56,7 @@ impl LearnCommand {
             }
             Self::Stats { json } => stats(&app, *json),
             Self::Accept { shape, output } => accept(&app, shape, output),
+            Self::Dismiss { shape } => dismiss(&app, shape),
         }
     }
 }
@@ -96,23 +102,35 @@ fn stats(app: &App, json: bool) -> Done {
 fn accept(app: &App, shape: &str, file: &Path) -> Done {
     let rows = app.store()?.blocked_commands(0, 0, i64::MAX)?;
     let Some(row) = rows.into_iter().find(|r| r.shape == shape) else {
-        return Err(Ended::usage(format!(
-            "no blocked command has the shape {shape:?}; `learn suggestions` lists them"
-        )));
+        return Err(no_shape(shape));
     };
     let given = learning::acceptable(learning::suggestion(&app.catalogue(), row))
         .map_err(|message| Ended { code: 4, message })?;
     let wrong = |e: std::io::Error| Ended::usage(format!("{}: {e}", file.display()));
     let mut made = std::fs::OpenOptions::new().write(true).create_new(true).open(file).map_err(wrong)?;
     made.write_all(given.file.as_bytes()).map_err(wrong)?;
-    let by = std::env::var("USER").unwrap_or_else(|_| "command line".to_owned());
-    app.store()?.decide(shape, Decision::Accepted, &by)?;
+    app.store()?.decide(shape, Decision::Accepted, &by())?;
     output::line(&format!(
         "{} written, level {}. Nothing is in force: review it, then deploy it to the plugin folder of the server \
          and of each target.",
         file.display(),
         given.level
     ))
+}
+
+fn dismiss(app: &App, shape: &str) -> Done {
+    if !app.store()?.decide(shape, Decision::Dismissed, &by())? {
+        return Err(no_shape(shape));
+    }
+    output::line("Dismissed: it stays blocked and is suggested no more. `learn accept` still takes it.")
+}
+
+fn no_shape(shape: &str) -> Ended {
+    Ended::usage(format!("no blocked command has the shape {shape:?}; `learn suggestions` lists them"))
+}
+
+fn by() -> String {
+    std::env::var("USER").unwrap_or_else(|_| "command line".to_owned())
 }
 
 #[cfg(test)]
@@ -140,6 +158,11 @@ mod tests {
         policy::Plugin::parse("suggested.toml", &text).unwrap();
         let decided = app.store().unwrap().audit_tail(9).unwrap();
         assert!(decided.len() == 1 && decided[0].contains("lsscsi -l"), "{decided:?}");
+        dismiss(&app, "rm PATH").unwrap();
+        assert_eq!(dismiss(&app, "nothing").unwrap_err().code, 2);
+        let left = app.store().unwrap().blocked_commands(0, 0, i64::MAX).unwrap();
+        let left = learning::suggestions(&app.catalogue(), left);
+        assert!(left.len() == 2 && left.iter().all(|s| s.shape != "rm PATH"), "{left:?}");
         std::fs::write(&file, "mine").unwrap();
         assert_eq!(accept(&app, "lsscsi -l", &file).unwrap_err().code, 2);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");

@@ -2,10 +2,11 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use futures::stream;
@@ -15,7 +16,7 @@ use crate::app::App;
 use crate::store::Store;
 
 use super::Web;
-use super::guard::Reader;
+use super::guard::{Reader, token};
 
 /// How often the database is asked whether another process (or this one) has changed it: a read of one number.
 const LOOK: Duration = Duration::from_millis(50);
@@ -49,21 +50,25 @@ pub(super) async fn watch_store(app: Arc<App>, sender: watch::Sender<u64>) {
     }
 }
 
-/// One event per change, `change`, and a comment now and then.
-pub(super) async fn stream(State(web): State<Arc<Web>>, Reader(_): Reader) -> Response {
+/// One event per change, `change`, and a comment now and then, for as long as the session lasts.
+pub(super) async fn stream(State(web): State<Arc<Web>>, Reader(_): Reader, headers: HeaderMap) -> Response {
+    let token = token(&headers).unwrap_or_default().to_owned();
     let mut changes = web.changes.clone();
     changes.mark_unchanged();
     // What changed between the page and this stream is not missed: the first event comes at once.
     let first = stream::once(async {
         Ok::<_, Infallible>(Bytes::from_static(b"retry: 1000\nevent: change\ndata: \n\n"))
     });
-    let rest = stream::unfold(changes, |mut changes| async move {
+    let rest = stream::unfold((web, token, changes), |(web, token, mut changes)| async move {
         let chunk: &'static [u8] = match tokio::time::timeout(BEAT, changes.changed()).await {
             Ok(Ok(())) => b"event: change\ndata: \n\n",
             Ok(Err(_)) => return None,
             Err(_) => b": \n\n",
         };
-        Some((Ok(Bytes::from_static(chunk)), changes))
+        // The browser asks anew, is sent to the login, and the page follows.
+        web.sessions
+            .lasts(&token, Instant::now())
+            .then_some((Ok(Bytes::from_static(chunk)), (web, token, changes)))
     });
     let body = Body::from_stream(futures::StreamExt::chain(first, rest));
     ([(CONTENT_TYPE, "text/event-stream")], body).into_response()

@@ -109,8 +109,18 @@ impl FromRequestParts<Arc<Web>> for Reader {
     async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Response> {
         match person(parts, web).await {
             Some(person) => Ok(Self(person)),
-            None => Err((StatusCode::SEE_OTHER, [(LOCATION, "/login")]).into_response()),
+            None => Err((StatusCode::SEE_OTHER, [(LOCATION, login_for(parts.uri.path()))]).into_response()),
         }
+    }
+}
+
+/// The login; from the page of a proposal it leads back there. Only an id travels, so that the address can lead nowhere else.
+fn login_for(path: &str) -> String {
+    let hex =
+        |digits: &str| digits.len() == 16 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    match path.strip_prefix("/proposals/").filter(|id| id.strip_prefix("pr_").is_some_and(hex)) {
+        Some(id) => format!("/login?to={id}"),
+        None => "/login".to_owned(),
     }
 }
 
@@ -208,6 +218,28 @@ impl From<crate::recovery::RecoveryError> for Problem {
         match e {
             crate::recovery::RecoveryError::Store(e) => e.into(),
             other => Self::new(StatusCode::CONFLICT, other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::login_for;
+
+    #[test]
+    fn a_login_leads_back_to_a_proposal_and_to_nothing_else() {
+        assert_eq!(login_for("/proposals/pr_00000000000000a1"), "/login?to=pr_00000000000000a1");
+        for other in [
+            "/",
+            "/people",
+            "/proposals/",
+            "/proposals/pr_1",
+            "/proposals/pr_00000000000000A1",
+            "/proposals/pr_00000000000000a1/",
+            "/proposals//evil.example",
+            "/proposals/pr_00000000000000a1\r\nX: y",
+        ] {
+            assert_eq!(login_for(other), "/login", "{other:?}");
         }
     }
 }

@@ -72,6 +72,13 @@ impl Sessions {
         Some(session.person.clone())
     }
 
+    /// Whether a session lasts. That is no use of it.
+    pub(super) fn lasts(&self, token: &str, now: Instant) -> bool {
+        let mut inner = self.lock();
+        inner.drop_old(now);
+        inner.sessions.contains_key(&sha256_hex(token.as_bytes()))
+    }
+
     pub(super) fn end(&self, token: &str) {
         self.lock().sessions.remove(&sha256_hex(token.as_bytes()));
     }
@@ -140,6 +147,8 @@ mod tests {
         }
         assert!(sessions.person("t", start + ABSOLUTE).is_none(), "however busy");
         sessions.begin("u", alice(), start);
+        assert!(sessions.lasts("u", start + IDLE / 2) && !sessions.lasts("other", start));
+        assert!(!sessions.lasts("u", start + IDLE), "a look is no use");
         assert!(sessions.person("u", start + IDLE).is_none());
     }
 

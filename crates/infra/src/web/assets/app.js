@@ -18,11 +18,16 @@
     const r = made.response;
     return { id: encode(made.rawId), client_data: encode(r.clientDataJSON), authenticator_data: encode(r.authenticatorData), signature: encode(r.signature) };
   }
+  // A link to a proposal leads there once somebody is in, and nowhere else.
+  const [, id] = location.pathname === "/login" && location.search.match(/^\?to=(pr_[0-9a-f]{16})$/) || [];
+  const wanted = id && "/proposals/" + id;
+  // Who follows a link on another site is not seen to be logged in (SameSite=Strict); who asks from here is.
+  if (wanted) fetch(wanted, { method: "HEAD", redirect: "manual" }).then((answer) => { if (answer.ok) location.replace(wanted); });
   const passkey = {
     async login() {
       const asked = await post("/login/begin");
       await post("/login/finish", await assertion(asked.challenge, asked.rp_id, []));
-      location.replace("/");
+      location.replace(wanted || "/");
     },
     async enrol(button) {
       const token = location.hash.slice(1);
@@ -103,7 +108,7 @@
     try {
       // The part alone, where the server has it, and nothing when it is still the one that this page has.
       const answer = await fetch(location.href, { headers: { accept: "text/html", "x-live": "1", "if-none-match": tag } });
-      if (answer.redirected) return location.replace("/login");
+      if (answer.redirected) return location.replace(answer.url);
       if (answer.status !== 304) take(await answer.text(), answer.headers.get("etag") || "");
     } finally {
       asking = false;
@@ -123,7 +128,12 @@
     tell(words.updated);
     count();
   }
-  if (live) new EventSource("/events").addEventListener("change", refresh);
+  if (live) {
+    const events = new EventSource("/events");
+    events.addEventListener("change", refresh);
+    // It tries again by itself unless it was refused: then nobody is logged in any more, and the page says so.
+    events.addEventListener("error", () => { if (events.readyState === EventSource.CLOSED) refresh(); });
+  }
   function count() {
     for (const time of document.querySelectorAll("[data-until]")) {
       const left = Math.floor((Number(time.dataset.until) - Date.now()) / 1000);
