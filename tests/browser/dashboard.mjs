@@ -166,6 +166,43 @@ try {
     assert.notEqual(onHost("systemctl", "show", "unbound", "--property=MainPID"), before);
     assert.ok(own("audit", "tail", "-n", "50", "--json").includes(shown), "the digest of what was signed is in the chain");
   });
+  await check("what Chromium's passkey has signed, with any byte changed, is refused on the target, and nothing runs", async () => {
+    const before = onHost("systemctl", "show", "unbound", "--property=MainPID");
+    const id = await propose("restart_unbound", "to be changed on the way");
+    await sign(alice, id);
+    await alice.page.locator(".state-approved").waitFor();
+    const grant = own("proposals", "show", id, "--grant");
+    const at = grant.indexOf("-----BEGIN");
+    const [begin, ...lines] = grant.slice(at).trimEnd().split("\n");
+    const end = lines.pop();
+    const blob = Buffer.from(lines.join(""), "base64");
+    const cut = new RegExp(`.{1,${lines[0].length}}`, "g");
+    const joined = (statement, bytes) => [statement + begin, ...bytes.toString("base64").match(cut), end, ""].join("\n");
+    const statement = grant.slice(0, at);
+    assert.equal(joined(statement, blob), grant, "what is changed below is all that is changed");
+    const handOver = (input) => execFileSync("sh", ["-c", `"$LAB/host.sh" exec "$HOST" /usr/local/sbin/pra-run 2>/dev/null; true`], { input, encoding: "utf8" });
+    const codes = new Set();
+    const refused = (changed, what) => {
+      const answer = handOver(changed);
+      assert.match(answer, /"outcome":"refused"/, `${what}: ${answer}`);
+      codes.add(answer.match(/"code":"([a-z_]+)"/)[1]);
+    };
+    for (let n = 0; n < blob.length; n += 5) {
+      const bytes = Buffer.from(blob);
+      bytes[n] ^= 1 << (n % 8);
+      refused(joined(statement, bytes), `byte ${n} of the signature`);
+    }
+    for (let n = 1; n < at - 1; n += 23) {
+      const changed = statement.slice(0, n) + String.fromCharCode(statement.charCodeAt(n) ^ 1) + statement.slice(n + 1);
+      refused(joined(changed, blob), `character ${n} of the statement`);
+    }
+    for (const code of ["signature", "challenge", "malformed"]) assert.ok(codes.has(code), [...codes].join(" "));
+    assert.equal(onHost("systemctl", "show", "unbound", "--property=MainPID"), before);
+    console.log(`   refused as ${[...codes].sort().join(", ")}`);
+    // As it was it runs: what refused the others was the change.
+    assert.match(handOver(grant), /"outcome":"succeeded"/);
+    assert.notEqual(onHost("systemctl", "show", "unbound", "--property=MainPID"), before);
+  });
   await check("what the host said before is on the page of a proposal, marked as its words, and the hosts page knows it", async () => {
     onHost("systemctl", "stop", "unbound");
     const answer = await call("diagnose_system", { host: HOST, checks: ["services"] });
@@ -201,6 +238,7 @@ try {
     await alice.page.goto(`${origin}/login?to=${id}`);
     await alice.page.waitForURL(`${origin}/proposals/${id}`);
     await post(bob, "/logout", {});
+    await bob.page.goto("about:blank");
     await open(bob, id);
     assert.equal(bob.page.url(), `${origin}/login?to=${id}`);
     await bob.page.getByRole("button", { name: "Log in with a passkey" }).click();
@@ -444,6 +482,8 @@ try {
   });
   await check("a lost device that was revoked is out at once", async () => {
     const { devices } = JSON.parse(own("dashboard", "devices", "--json"));
+    // An open page would go to the login by itself.
+    await bob.page.goto("about:blank");
     own("dashboard", "revoke", devices.find((d) => d.person === "bob@example.org" && d.purpose === "login").id);
     await bob.page.goto(origin);
     await bob.page.waitForURL(`${origin}/login`);

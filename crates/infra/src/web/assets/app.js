@@ -22,7 +22,7 @@
   const [, id] = location.pathname === "/login" && location.search.match(/^\?to=(pr_[0-9a-f]{16})$/) || [];
   const wanted = id && "/proposals/" + id;
   // Who follows a link on another site is not seen to be logged in (SameSite=Strict); who asks from here is.
-  if (wanted) fetch(wanted, { method: "HEAD", redirect: "manual" }).then((answer) => { if (answer.ok) location.replace(wanted); });
+  if (wanted) fetch(wanted, { method: "HEAD", redirect: "manual" }).then((answer) => { if (answer.ok) location.replace(wanted); }).catch(() => {});
   const passkey = {
     async login() {
       const asked = await post("/login/begin");
