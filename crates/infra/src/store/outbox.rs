@@ -211,7 +211,7 @@ impl Store {
         })
     }
 
-    /// Takes the next message of a channel that is due at `now` (ms since 1970), for [`LEASE_MS`]. Proposals whose time is over
+    /// Takes the next message of a channel that is due at `now` (ms since 1970), for a minute. Proposals whose time is over
     /// are expired on the way: nobody else may be looking.
     pub fn take_notice(&self, channel: &str, now: i64) -> Result<Option<Notice>, StoreError> {
         let expired = self.expire();
