@@ -25,6 +25,8 @@ pub struct App {
     actions: Actions,
     pool: Pool,
     store: OnceLock<Arc<Store>>,
+    /// Held by the call that opens the store: the first ones may come together.
+    opening: Mutex<()>,
     subscriptions: Vec<Subscription>,
     pages: Pages,
     /// By host: when it was last written that it answered, or that it did not, by the word for why.
@@ -50,7 +52,8 @@ impl App {
         let subscriptions = subscriptions.collect::<Result<_, _>>()?;
         let (store, pages) = (OnceLock::new(), Pages::default());
         let heard = Mutex::default();
-        Ok(Self { config, plugins, actions, pool, store, subscriptions, pages, heard })
+        let opening = Mutex::default();
+        Ok(Self { config, plugins, actions, pool, store, opening, subscriptions, pages, heard })
     }
 
     /// The configuration.
@@ -107,6 +110,10 @@ impl App {
 
     /// The database, opened at the first call.
     pub fn store(&self) -> Result<&Arc<Store>, StoreError> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let _alone = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(store) = self.store.get() {
             return Ok(store);
         }

@@ -15,9 +15,10 @@ mod repeated;
 mod schema;
 mod tasks;
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -30,6 +31,9 @@ pub use people::{Device, NewPasskey, Purpose, Role};
 pub(crate) use proposals::sha256_hex;
 pub use proposals::{NewProposal, Proposal, ProposalKind, Signature, State};
 pub use tasks::{NewTask, Task};
+
+/// For another program to have opened the database: it may copy and migrate it.
+const OPENING: Duration = Duration::from_mins(1);
 
 /// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +127,9 @@ impl Store {
         };
         make_private(dir).map_err(|e| unusable(dir, &e))?;
         let path = dir.join("state.db");
+        // Until it is open. SQLite waits for no lock when a new database becomes one with a write-ahead log: of two
+        // programs that do that at once, one would fail.
+        let _alone = alone(dir).map_err(|e| unusable(dir, &e))?;
         let connection = Connection::open(&path).map_err(|e| unusable(&path, &e))?;
         connection.busy_timeout(Duration::from_secs(10))?;
         // Before anything that could change it.
@@ -166,6 +173,25 @@ impl Store {
         let value = work(&transaction)?;
         transaction.commit()?;
         Ok(value)
+    }
+}
+
+/// The lock of the folder, which another program holds while it opens the database, and perhaps copies and migrates it.
+fn alone(dir: &Path) -> std::io::Result<File> {
+    let folder = File::open(dir)?;
+    let waits = Instant::now();
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(folder),
+            Err(TryLockError::Error(e)) => return Err(e),
+            Err(TryLockError::WouldBlock) if waits.elapsed() > OPENING => {
+                return Err(std::io::Error::other(format!(
+                    "another program has been opening the database for {} s: look for a mcp-linux-infra that hangs",
+                    OPENING.as_secs()
+                )));
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
+        }
     }
 }
 

@@ -454,3 +454,26 @@ fn a_denial_ends_what_has_not_run_and_a_told_target_stays_told() {
     assert!(told.is_some() && store.denial("pr_1").unwrap().unwrap().told_ms == told);
     assert!(store.audit_verify().unwrap().ok);
 }
+
+#[test]
+fn many_may_open_a_database_that_does_not_exist_yet_at_the_same_time() {
+    for _ in 0..20 {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let start = std::sync::Barrier::new(16);
+        std::thread::scope(|scope| {
+            let opened: Vec<_> = (0..16)
+                .map(|_| {
+                    scope.spawn(|| {
+                        start.wait();
+                        Store::open(&state)
+                            .and_then(|store| store.audit(&Audit { event: "test", data: json!({}) }))
+                    })
+                })
+                .collect();
+            for one in opened {
+                one.join().unwrap().unwrap();
+            }
+        });
+    }
+}
