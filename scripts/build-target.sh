@@ -52,10 +52,10 @@ X
 check() {
   local program=$1 size
   size=$(stat -c %s "$program")
-  if readelf -d "$program" 2> /dev/null | grep -q NEEDED || readelf -lW "$program" | grep -q INTERP; then
+  if readelf -d "$program" 2> /dev/null | grep NEEDED > /dev/null || readelf -lW "$program" | grep INTERP > /dev/null; then
     echo "build-target: $program is not static" >&2; exit 1
   fi
-  if readelf -SW "$program" | grep -qE ' \.(symtab|debug_)'; then
+  if readelf -SW "$program" | grep -E ' \.(symtab|debug_)' > /dev/null; then
     echo "build-target: $program is not stripped" >&2; exit 1
   fi
   audit "$program" || exit 1

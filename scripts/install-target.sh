@@ -129,7 +129,8 @@ apart() {  # apart READER-FILE RUNNER-FILE: no key may be both accounts'
   both=$(comm -12 <(fingerprints "$1" | sort) <(fingerprints "$2" | sort))
   [ -z "$both" ] || die "reader and runner must have different keys; $both is both's"
 }
-stands_in() { fingerprints "$1" | grep -qxF -- "$2"; }
+# Not grep -q behind a pipe: it leaves at the first match, and pipefail takes the SIGPIPE of its writer for "no match".
+stands_in() { fingerprints "$1" | grep -xF -- "$2" >/dev/null; }
 add_key() {
   local file added line print other
   file=$KEYS/$(user_of "$1") other=$KEYS/$(user_of "$([ "$1" = reader ] && echo runner || echo reader)")
@@ -391,7 +392,7 @@ check_account() {  # check_account ACCOUNT GROUPS-IT-MAY-HAVE
   done
   if [ "$1$log_group" = reader1 ]; then
     for group in systemd-journal adm; do
-      if getent group $group >/dev/null && ! id -Gn "$user" | grep -qw -- $group; then drift groups "$user is not in group $group" "usermod -aG $group $user"; fi
+      if getent group $group >/dev/null && ! id -Gn "$user" | grep -w -- $group >/dev/null; then drift groups "$user is not in group $group" "usermod -aG $group $user"; fi
     done
   fi
 }
@@ -406,7 +407,7 @@ check_keys() {  # check_keys ACCOUNT FILE-OF-THE-KEYS-IT-SHOULD-HAVE
     seen+=$print$'\n'
     if ! [[ $line =~ $form ]]; then drift keys "$file has a line that was not laid so: $(cut -c1-120 <<<"$line")" "${print:+install-target.sh --remove-key $1 $print, then }$AGAIN"
     elif [[ -n ${BASH_REMATCH[3]} && ${BASH_REMATCH[3]} < $now ]]; then drift keys "$print of $(user_of "$1") has expired (${BASH_REMATCH[3]})" "install-target.sh --remove-key $1 $print"
-    elif [ -n "$2" ] && ! fingerprints "$2" | grep -qxF -- "$print"; then drift keys "$(user_of "$1") has a key that is not the server's: $print" "install-target.sh --remove-key $1 $print"; fi
+    elif [ -n "$2" ] && ! fingerprints "$2" | grep -xF -- "$print" >/dev/null; then drift keys "$(user_of "$1") has a key that is not the server's: $print" "install-target.sh --remove-key $1 $print"; fi
   done < "$file"
   if [ -z "$seen" ]; then drift keys "$(user_of "$1") has no key" "$AGAIN"; fi
   for print in $(if [ -n "$2" ]; then fingerprints "$2"; fi); do
@@ -508,7 +509,7 @@ check_sudo() {
     drift sudoers "sudo lets pra-runner run: $(tr '\n' ';' <<<"${rules:-nothing}")" "take every other rule away: grep -rnE 'pra-runner|%pra-runner|ALL' /etc/sudoers /etc/sudoers.d"
   fi
   if grep -qE '!env_reset|[ ,]setenv|!secure_path|env_keep.*LD_' <<<"${listed%%may run*}"; then drift sudoers "sudo's defaults for pra-runner keep its environment" "take !env_reset, setenv and env_keep of LD_ away: grep -rn Defaults /etc/sudoers /etc/sudoers.d"; fi
-  if sudo -n -l -U mcp-reader 2>&1 | grep -q 'may run the following'; then drift sudoers "sudo lets mcp-reader run something: $(sudo -n -l -U mcp-reader | sed '1,/may run/d' | tr -s ' \n' ' ')" "take that rule away: grep -rnE 'mcp-reader|ALL' /etc/sudoers /etc/sudoers.d"; fi
+  if sudo -n -l -U mcp-reader 2>&1 | grep 'may run the following' >/dev/null; then drift sudoers "sudo lets mcp-reader run something: $(sudo -n -l -U mcp-reader | sed '1,/may run/d' | tr -s ' \n' ' ')" "take that rule away: grep -rnE 'mcp-reader|ALL' /etc/sudoers /etc/sudoers.d"; fi
 }
 check_log() {
   local gid low high f storage
