@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# browser.sh - the dashboard in Debian's Chromium with a virtual passkey, against the running lab's host t1 and the debug build.
+# browser.sh - the dashboard in Debian's Chromium with a virtual passkey, against the running lab's host t1 and the debug build; then
+# login with OpenBao as OIDC provider, which lab/openbao.sh starts and this stops.
 # UPDATE_DOCS=1 keeps the pictures in docs/images. Installs chromium if it is missing; pinned packages go to target/browser.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,6 +27,7 @@ kept=$work/kept
 mkdir "$kept"
 cp "$RUN/$HOST/root$etc"/{approvers,target.toml} "$kept/"
 finish() {
+  lab/openbao.sh down
   for file in approvers target.toml; do inside "$HOST" /bin/sh -c "cat > $etc/$file" <"$kept/$file"; done
   rm -rf "$work"
 }
@@ -41,5 +43,29 @@ sed -e "s|^known_hosts = .*|known_hosts = \"$LAB_HOME/known_hosts\"|" -e "s|^app
 : >"$APPROVERS"
 export AXE=$tools/node_modules/axe-core/axe.min.js SHOTS=${UPDATE_DOCS:+$PWD/docs/images}
 # A module is looked for beside the script that names it.
-cp tests/browser/dashboard.mjs "$tools/"
-ip netns exec "$LAB_NAME-ctl" "$tools/node_modules/node/bin/node" --disable-warning=ExperimentalWarning "$tools/dashboard.mjs"
+cp tests/browser/*.mjs "$tools/"
+node() { ip netns exec "$LAB_NAME-ctl" "$tools/node_modules/node/bin/node" --disable-warning=ExperimentalWarning "$tools/$1"; }
+node dashboard.mjs
+
+lab/openbao.sh up
+. "$LAB_HOME/openbao/env"
+cat >>"$CONFIG" <<X
+
+[dashboard.oidc]
+issuer = "$ISSUER"
+client_id = "$CLIENT_ID"
+client_secret_file = "$LAB_HOME/openbao/secret"
+scopes = ["email", "groups"]
+label = "OpenBao"
+
+[[dashboard.oidc.person]]
+subject = "$ALICE"
+person = "alice@example.org"
+role = "approver"
+
+[[dashboard.oidc.group]]
+group = "on-call"
+role = "operator"
+X
+export PROVIDER STATE=$work/sso/mcp-linux-infra XDG_STATE_HOME=$work/sso
+node sso.mjs

@@ -16,6 +16,7 @@ log=$(mktemp)
 finish() {
   if [ $lab = 1 ]; then
     lab/k8s-apiserver.sh down >/dev/null 2>&1
+    lab/openbao.sh down >/dev/null 2>&1
     LAB_FAST=1 lab/down.sh >/dev/null 2>&1
   fi
   rm -f "$log"
