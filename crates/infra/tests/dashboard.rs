@@ -46,6 +46,7 @@ const GETS: &[&str] = &[
     "/audit",
     "/people",
     "/login",
+    "/login/sso?code=a&state=b",
     "/enrol",
     "/assets/app.js",
     "/nowhere",
@@ -62,6 +63,8 @@ const POSTS: &[&str] = &[
     "/devices/revoke",
     "/login/begin",
     "/login/finish",
+    "/login/sso/begin",
+    "/login/sso/finish",
     "/enrol/begin",
     "/enrol/finish",
     "/logout",
@@ -111,6 +114,16 @@ fn has_all(answer: &Answer, path: &str) {
         "{path}: {policy}"
     );
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+}
+
+#[test]
+fn a_passkey_whose_id_begins_like_an_option_can_be_revoked() {
+    let dashboard = Dashboard::start("[[hosts]]\nname = \"web01\"\n");
+    for id in ["-5cnCrKMsGgOfWO0W5lUWRLx3vN0CiFX", "-hK3", "-V", "--5cnCrKMsGgOfW"] {
+        let output = serve::command(dashboard.dir.path(), &["dashboard", "revoke", id]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(&format!("there is no device {id}")), "{id}: {said}");
+    }
 }
 
 #[test]

@@ -5,8 +5,9 @@ use serde_json::json;
 
 use super::{Context, Done, Ended, output, runtime};
 use crate::notify::{self, Channels};
+use crate::oidc;
 use crate::recovery::fresh_id;
-use crate::store::{Purpose, Role, now_ms, sha256_hex};
+use crate::store::{Purpose, Role, is_person, now_ms, sha256_hex};
 use crate::web;
 
 /// Serves the approval dashboard, invites persons to it, and shows their devices.
@@ -36,7 +37,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show the enrolled passkeys
+    /// Show the enrolled passkeys, and the accounts of the OIDC provider's that have logged in
     Devices {
         /// Print the lines for the targets' approvers' files
         #[arg(long)]
@@ -45,9 +46,20 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// End a passkey here. The targets' approvers' files are their own: take its line out there too
+    /// End a passkey here, or keep an account out. The targets' approvers' files are their own: take a passkey's line out there too
+    // The id of a passkey is base64url and may begin with a dash, and then with an h.
+    #[command(disable_help_flag = true)]
     Revoke {
         /// Its id, as `dashboard devices` shows it
+        #[arg(allow_hyphen_values = true)]
+        id: String,
+        /// Print help
+        #[arg(long, action = clap::ArgAction::Help)]
+        help: Option<bool>,
+    },
+    /// Let an account of the OIDC provider's in again that was revoked here. A revoked passkey stays so: invite its person anew
+    Readmit {
+        /// Its id, as `dashboard devices` shows it: oidc-…
         id: String,
     },
 }
@@ -60,17 +72,33 @@ impl Dashboard {
                 invite(context, person, *role, i64::from(*minutes), *json)
             }
             Some(Command::Devices { approvers, json }) => devices(context, *approvers, *json),
-            Some(Command::Revoke { id }) => {
-                let by = std::env::var("USER").unwrap_or_else(|_| "command line".to_owned());
-                let Some(device) = context.app()?.store()?.revoke_device(id, &by)? else {
+            Some(Command::Revoke { id, .. }) => {
+                let Some(device) = context.app()?.store()?.revoke_device(id, &whoami())? else {
                     return Err(Ended::usage(format!(
                         "there is no device {id} that counts: `mcp-linux-infra dashboard devices` shows all"
                     )));
                 };
-                output::line(&format!(
-                    "The passkey of {} is revoked here. Take its line out of the targets' approvers too.",
-                    device.person
-                ))
+                output::line(&match device.purpose {
+                    Purpose::Provider => {
+                        format!(
+                            "The account of {} stays out, whatever the provider says of it.",
+                            device.person
+                        )
+                    }
+                    Purpose::Login => format!("The passkey of {} does not log in any more.", device.person),
+                    Purpose::Approve => format!(
+                        "The passkey of {} is revoked here. Take its line out of the targets' approvers too.",
+                        device.person
+                    ),
+                })
+            }
+            Some(Command::Readmit { id }) => {
+                let Some(device) = context.app()?.store()?.readmit(id, &whoami())? else {
+                    return Err(Ended::usage(format!(
+                        "no account {id} is revoked: `mcp-linux-infra dashboard devices` shows all"
+                    )));
+                };
+                output::line(&format!("The account of {} may log in again.", device.person))
             }
         }
     }
@@ -78,6 +106,7 @@ impl Dashboard {
     fn serve(&self, context: &Context) -> Done {
         let app = context.app()?;
         let channels = Channels::new(app.config())?;
+        let provider = oidc::configured(app.config()).map_err(Ended::usage)?;
         super::serve::start_log(app.config())?;
         let settings = app.config().dashboard.clone();
         let address = self.listen.clone().unwrap_or(settings.listen);
@@ -87,10 +116,14 @@ impl Dashboard {
             eprintln!("mcp-linux-infra: {}", dashboard.start_line());
             eprintln!("mcp-linux-infra: `mcp-linux-infra dashboard invite NAME` prints a link for a person's first device");
             let _sending = notify::start(&app, channels);
-            Ok::<_, Ended>(dashboard.serve(app).await)
+            Ok::<_, Ended>(dashboard.serve(app, provider).await)
         })?;
         Ok(result?)
     }
+}
+
+fn whoami() -> String {
+    std::env::var("USER").unwrap_or_else(|_| "command line".to_owned())
 }
 
 fn origin(context: &Context) -> Result<String, Ended> {
@@ -99,10 +132,7 @@ fn origin(context: &Context) -> Result<String, Ended> {
 }
 
 fn invite(context: &Context, person: &str, role: Role, minutes: i64, json: bool) -> Done {
-    if person.is_empty()
-        || person.len() > 128
-        || !person.bytes().all(|b| b.is_ascii_alphanumeric() || b"@._+-".contains(&b))
-    {
+    if !is_person(person) {
         return Err(Ended::usage(
             "a person's name has 1 to 128 letters, digits and @ . _ + -, as in an approvers' file",
         ));
@@ -149,12 +179,11 @@ fn devices(context: &Context, approvers: bool, json: bool) -> Done {
     for d in &devices {
         let used = d.used_ms.map_or_else(|| "never used".to_owned(), output::time);
         let state = d.revoked_ms.map_or(used, |ms| format!("revoked {}", output::time(ms)));
-        let purpose = if d.purpose == Purpose::Approve { "approve" } else { "login" };
         output::line(&format!(
             "{:<24} {:<9} {:<8} {state:<24} {}",
             d.person,
             d.role.as_str(),
-            purpose,
+            d.purpose.as_str(),
             d.id
         ))?;
     }

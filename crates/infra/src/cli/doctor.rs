@@ -41,7 +41,9 @@ impl Doctor {
         let channel = Channel::new(&app, self.way.user.as_deref()).map_err(Ended::usage)?;
         let mut all = Vec::new();
         if !self.harden {
-            all.push(("server".to_owned(), doctor::server(&app)));
+            let mut checks = doctor::server(&app);
+            checks.extend(Context::block_on(async { Ok(doctor::provider(&app).await) })?);
+            all.push(("server".to_owned(), checks));
             self.show(&all[0])?;
         }
         Context::block_on(async {

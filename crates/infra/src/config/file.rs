@@ -157,11 +157,12 @@ impl Default for HttpFile {
 struct DashboardFile {
     listen: String,
     origin: Option<String>,
+    oidc: Option<toml::Spanned<super::oidc::OidcFile>>,
 }
 
 impl Default for DashboardFile {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8090".to_owned(), origin: None }
+        Self { listen: "127.0.0.1:8090".to_owned(), origin: None, oidc: None }
     }
 }
 
@@ -207,6 +208,11 @@ impl ConfigFile {
         });
         let notify = notify.collect::<Result<Vec<_>, _>>()?;
         super::notify::distinct(&notify)?;
+        let oidc = self.dashboard.oidc.map(|o| {
+            let at = place.at(o.span().start);
+            o.into_inner().checked(resolve).map_err(|cause| ConfigError::new(at, cause))
+        });
+        let oidc = oidc.transpose()?;
         let state_dir = match self.state_dir {
             Some(dir) => resolve(dir),
             None => default_state_dir(env)?,
@@ -251,7 +257,11 @@ impl ConfigFile {
             grant,
             warnings,
             http,
-            dashboard: super::Dashboard { listen: self.dashboard.listen, origin: self.dashboard.origin },
+            dashboard: super::Dashboard {
+                listen: self.dashboard.listen,
+                origin: self.dashboard.origin,
+                oidc,
+            },
             admin,
             notify,
             path,

@@ -11,6 +11,7 @@ mod file;
 mod foreign;
 mod inventory;
 mod notify;
+mod oidc;
 mod ranges;
 mod selector;
 mod sources;
@@ -25,6 +26,7 @@ pub use admin::Admin;
 pub(crate) use admin::is_login;
 pub use inventory::{Host, HostName, Inventory};
 pub use notify::Notify;
+pub use oidc::{Oidc, OidcGroup, OidcPerson};
 pub use selector::{Selector, SelectorError};
 pub(crate) use ssh_config::glob;
 
@@ -143,6 +145,8 @@ pub struct Dashboard {
     pub listen: String,
     /// What people's browsers show, without a slash at its end; the passkeys are bound to its name.
     pub origin: Option<String>,
+    /// The provider with which persons may log in.
+    pub oidc: Option<Oidc>,
 }
 
 /// How long approvals live.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 pub use facts::{Here, judge};
 pub(crate) use probe::{FOR_A_SHELL, refused_by};
-pub use server::server;
+pub use server::{provider, server};
 
 use crate::app::App;
 use crate::config::Host;

@@ -4,6 +4,7 @@ use crate::app::App;
 
 use super::Check;
 use crate::notify::Channels;
+use crate::oidc;
 use crate::store::{Store, StoreError, now_ms};
 
 /// The checks of the server itself.
@@ -130,4 +131,23 @@ fn notify(app: &App) -> Option<Check> {
     let cause = worst.error.as_deref().unwrap_or_default();
     let detail = format!("{waiting} message(s) wait, {given_up} given up; {}: {cause}", worst.channel);
     Some(Check::ill("notify", detail, mend))
+}
+
+/// Whether persons can log in with the OIDC provider: asks it what it publishes. No row when there is none.
+pub async fn provider(app: &App) -> Option<Check> {
+    let provider = match oidc::configured(app.config()).transpose()? {
+        Ok(provider) => provider,
+        Err(cause) => {
+            return Some(Check::ill("oidc", cause, "mend that value of the config, see docs/DASHBOARD.md"));
+        }
+    };
+    Some(match provider.look().await {
+        Ok(keys) => Check::well("oidc", format!("{} publishes {keys} key(s) that count", provider.issuer())),
+        Err(cause) => Check::ill(
+            "oidc",
+            format!("{}: {cause}", provider.issuer()),
+            "nobody can log in with it until that is mended; passkeys work as before",
+        )
+        .cleaned(),
+    })
 }

@@ -6,16 +6,14 @@
 mod http;
 mod kinds;
 mod message;
-mod secret;
 mod send;
 mod smtp;
-mod tls;
 
 use std::path::PathBuf;
 
 use crate::config::{Config, ConfigError, Notify};
 
-use http::Endpoint;
+use crate::fetch::{self, Endpoint};
 use kinds::{Kind, Secret, To, Via};
 pub use send::{Sending, start};
 
@@ -146,7 +144,7 @@ impl Channel {
         match &self.way {
             Way::Url(endpoint) => Ok(endpoint.clone()),
             Way::UrlFile(file) => {
-                let url = secret::read(file)?;
+                let url = fetch::secret(file)?;
                 Endpoint::parse(&url).map_err(|e| format!("url_file {}: {e}", file.display()))
             }
             Way::Mail(_) => Err("mail has no URL".to_owned()),
@@ -154,7 +152,7 @@ impl Channel {
     }
 
     fn secret(&self) -> Result<Option<String>, String> {
-        self.secret_file.as_deref().map(secret::read).transpose()
+        self.secret_file.as_deref().map(fetch::secret).transpose()
     }
 
     fn problem(&self) -> Result<(), String> {
@@ -163,7 +161,7 @@ impl Channel {
         }
         self.secret()?;
         match &self.ca_file {
-            Some(file) => tls::roots(Some(file)).map(drop),
+            Some(file) => fetch::roots(Some(file)).map(drop),
             None => Ok(()),
         }
     }

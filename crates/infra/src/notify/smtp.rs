@@ -11,8 +11,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
 use crate::config::Notify;
 
-use super::http::is_loopback;
-use super::tls;
+use crate::fetch::{is_loopback, roots};
 
 /// For each step of the dialogue.
 const STEP: Duration = Duration::from_secs(10);
@@ -133,7 +132,7 @@ impl Server {
         let built = tokio::task::spawn_blocking(move || {
             let none = TlsParameters::builder(host).certificate_store(CertificateStore::None);
             let mut builder = none;
-            for root in tls::roots(ca_file.as_deref())? {
+            for root in roots(ca_file.as_deref())? {
                 let root = Certificate::from_der(root.to_vec()).map_err(|e| e.to_string())?;
                 builder = builder.add_root_certificate(root);
             }

@@ -102,7 +102,7 @@ fn a_secret_that_others_may_read_is_refused_and_never_told() {
     let write = |text: &str, mode: u32| {
         std::fs::write(file.path(), text).unwrap();
         std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
-        secret::read(file.path())
+        fetch::secret(file.path())
     };
     assert_eq!(write("s3cret\n", 0o600).unwrap(), "s3cret");
     for (text, mode) in

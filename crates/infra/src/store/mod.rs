@@ -27,7 +27,7 @@ pub use denials::SignedDenial;
 pub use health::{Diagnosed, HostHealth};
 pub use learning::{BlockedCommand, CommandCount, Decided, Decision, LearningStats};
 pub use outbox::{About, Event, Notice, Outgoing, Subscription};
-pub use people::{Device, NewPasskey, Purpose, Role};
+pub use people::{Device, NewPasskey, Purpose, Role, is_person};
 pub(crate) use proposals::sha256_hex;
 pub use proposals::{NewProposal, Proposal, ProposalKind, Signature, State};
 pub use tasks::{NewTask, Task};

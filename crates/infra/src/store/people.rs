@@ -46,6 +46,12 @@ impl std::str::FromStr for Role {
     }
 }
 
+/// Whether this can be a person's name: 1 to 128 letters, digits and `@ . _ + -`, as in an approvers' file.
+pub fn is_person(name: &str) -> bool {
+    (1..=128).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"@._+-".contains(&b))
+}
+
 /// What a passkey is for. A challenge for a login is whatever the server says, so what logs in must not be able to approve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -54,6 +60,18 @@ pub enum Purpose {
     Login,
     /// To sign grants: this one stands in the targets' approvers' files.
     Approve,
+    /// No passkey: a person of the OIDC provider's, who has come in before.
+    Provider,
+}
+
+const PURPOSES: [(Purpose, &str); 3] =
+    [(Purpose::Login, "login"), (Purpose::Approve, "approve"), (Purpose::Provider, "provider")];
+
+impl Purpose {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        PURPOSES.iter().find(|(purpose, _)| *purpose == self).map_or("login", |(_, word)| word)
+    }
 }
 
 /// A passkey that a browser has just made.
@@ -67,10 +85,10 @@ pub struct NewPasskey {
     pub counter: u32,
 }
 
-/// A passkey of a person.
+/// A passkey of a person, or their account with the OIDC provider.
 #[derive(Debug, Clone, Serialize)]
 pub struct Device {
-    /// The credential's id, base64url.
+    /// The credential's id, base64url; of an account `oidc-` and a digest.
     pub id: String,
     /// Whose it is.
     pub person: String,
@@ -78,7 +96,7 @@ pub struct Device {
     pub role: Role,
     /// What it is for.
     pub purpose: Purpose,
-    /// The point on P-256: 130 hex digits, uncompressed.
+    /// The point on P-256: 130 hex digits, uncompressed; empty for an account.
     pub point: String,
     /// Signatures so far as the device counts them; 0 when it does not.
     pub counter: u32,
@@ -190,6 +208,45 @@ impl Store {
         })
     }
 
+    /// Records that a person of the OIDC provider's, `issuer`, has come in. `false`, and the refusal is recorded, when their account
+    /// was revoked here.
+    pub fn came_in(&self, id: &str, person: &str, role: Role, issuer: &str) -> Result<bool, StoreError> {
+        self.change(|tx| {
+            let known = find_device(tx, id)?;
+            let barred = known.is_some_and(|d| d.revoked_ms.is_some() || d.purpose != Purpose::Provider);
+            if barred {
+                let data = json!({ "device": id, "person": person, "cause": "revoked" });
+                append(tx, &Audit { event: "login_refused", data })?;
+                return Ok(false);
+            }
+            // The configuration may have changed since: what it says now is what counts.
+            tx.execute(
+                "INSERT INTO devices (id, person, role, purpose, point, counter, created_ms, used_ms)
+                    VALUES (?1, ?2, ?3, ?4, '', 0, ?5, ?5)
+                    ON CONFLICT (id) DO UPDATE SET person = ?2, role = ?3, used_ms = ?5",
+                params![id, person, role.as_str(), Purpose::Provider.as_str(), now_ms()],
+            )?;
+            let data = json!({ "person": person, "role": role, "device": id, "issuer": issuer });
+            append(tx, &Audit { event: "login", data })?;
+            Ok(true)
+        })
+    }
+
+    /// Lets an account of the OIDC provider's in again that was revoked. `None` when none of this id is revoked.
+    pub fn readmit(&self, id: &str, by: &str) -> Result<Option<Device>, StoreError> {
+        self.change(|tx| {
+            let changed = tx.execute(
+                "UPDATE devices SET revoked_ms = NULL WHERE id = ?1 AND purpose = ?2 AND revoked_ms IS NOT NULL",
+                params![id, Purpose::Provider.as_str()],
+            )?;
+            if changed == 0 {
+                return Ok(None);
+            }
+            append(tx, &Audit { event: "account_readmitted", data: json!({ "device": id, "by": by }) })?;
+            find_device(tx, id)
+        })
+    }
+
     /// Ends a device; it cannot log in any more. `None` when there is none of this id that counts.
     pub fn revoke_device(&self, id: &str, by: &str) -> Result<Option<Device>, StoreError> {
         self.change(|tx| {
@@ -232,16 +289,17 @@ fn role(row: &Row<'_>) -> rusqlite::Result<Role> {
     Ok(row.get::<_, String>("role")?.parse().unwrap_or(Role::Viewer))
 }
 
+/// An unknown word is what is of the least use: nobody logs in by the key of an account.
+fn purpose(word: &str) -> Purpose {
+    PURPOSES.iter().find(|(_, known)| *known == word).map_or(Purpose::Provider, |(purpose, _)| *purpose)
+}
+
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Device> {
     Ok(Device {
         id: row.get("id")?,
         person: row.get("person")?,
         role: role(row)?,
-        purpose: if row.get::<_, String>("purpose")? == "approve" {
-            Purpose::Approve
-        } else {
-            Purpose::Login
-        },
+        purpose: purpose(&row.get::<_, String>("purpose")?),
         point: row.get("point")?,
         counter: row.get("counter")?,
         created_ms: row.get("created_ms")?,

@@ -18,14 +18,15 @@ use crate::store::{NewPasskey, Purpose, Role, sha256_hex};
 
 use super::Web;
 use super::guard::{COOKIE_NAME, Doer, Problem, read, texts, token};
-use super::sessions::Person;
-use super::view::{EnrolPage, LoginPage, Page, html};
+use super::sessions::{ABSOLUTE, Person};
+use super::view::{EnrolPage, LoginPage, Page, html, seen};
 
 /// Bytes of a challenge; WebAuthn wants at least 16.
 const CHALLENGE: usize = 32;
 
-pub(super) async fn login_page(headers: HeaderMap) -> Response {
-    html(&LoginPage { page: Page::new(texts(&headers), None, "/login") })
+pub(super) async fn login_page(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response {
+    let provider = web.provider.as_ref().map(|p| seen(p.label()));
+    html(&LoginPage { page: Page::new(texts(&headers), None, "/login"), provider })
 }
 
 pub(super) async fn enrol_page(headers: HeaderMap) -> Response {
@@ -55,7 +56,7 @@ impl Web {
         }
     }
 
-    fn may_try(&self) -> Result<(), Problem> {
+    pub(super) fn may_try(&self) -> Result<(), Problem> {
         if self.sessions.may_try(Instant::now()) {
             return Ok(());
         }
@@ -63,7 +64,7 @@ impl Web {
     }
 
     /// Counts a failure; why it was one, only the log tells.
-    fn failed(&self, what: &str, cause: &str) -> Problem {
+    pub(super) fn failed(&self, what: &str, cause: &str) -> Problem {
         self.sessions.failed(Instant::now());
         tracing::warn!("{what} refused: {cause}");
         Problem::new(StatusCode::FORBIDDEN, format!("{what} refused"))
@@ -75,7 +76,7 @@ fn new_user(web: &Web, name: &str) -> Result<Value, Problem> {
     Ok(json!({ "name": name, "user_id": random()?, "challenge": web.fresh_challenge()? }))
 }
 
-fn random() -> Result<String, Problem> {
+pub(super) fn random() -> Result<String, Problem> {
     let hex = fresh_id("", CHALLENGE).map_err(Problem::from)?;
     Ok(encode(hex.as_bytes()))
 }
@@ -129,9 +130,12 @@ pub(super) async fn login_finish(State(web): State<Arc<Web>>, body: Body) -> Res
     let secret = random()?;
     let person = Person { name: device.person, role: device.role, device: device.id };
     let answer = Json(json!({ "person": person.name }));
-    web.sessions.begin(&secret, person, Instant::now());
-    let cookie = format!("{COOKIE_NAME}={secret}; Path=/; Secure; HttpOnly; SameSite=Strict");
-    Ok(([(SET_COOKIE, cookie)], answer).into_response())
+    web.sessions.begin(&secret, person, ABSOLUTE, Instant::now());
+    Ok(([(SET_COOKIE, session_cookie(&secret))], answer).into_response())
+}
+
+pub(super) fn session_cookie(secret: &str) -> String {
+    format!("{COOKIE_NAME}={secret}; Path=/; Secure; HttpOnly; SameSite=Strict")
 }
 
 pub(super) async fn logout(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response {

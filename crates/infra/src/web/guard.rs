@@ -91,8 +91,12 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 /// The session's token in the request.
 pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
+    cookie(headers, COOKIE_NAME)
+}
+
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let cookies = only(headers, &COOKIE)?;
-    cookies.split("; ").find_map(|c| c.strip_prefix(COOKIE_NAME)?.strip_prefix('='))
+    cookies.split("; ").find_map(|c| c.strip_prefix(name)?.strip_prefix('='))
 }
 
 pub(super) fn texts(headers: &HeaderMap) -> &'static Texts {
@@ -116,12 +120,17 @@ impl FromRequestParts<Arc<Web>> for Reader {
 
 /// The login; from the page of a proposal it leads back there. Only an id travels, so that the address can lead nowhere else.
 fn login_for(path: &str) -> String {
-    let hex =
-        |digits: &str| digits.len() == 16 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    match path.strip_prefix("/proposals/").filter(|id| id.strip_prefix("pr_").is_some_and(hex)) {
+    match path.strip_prefix("/proposals/").filter(|id| is_proposal(id)) {
         Some(id) => format!("/login?to={id}"),
         None => "/login".to_owned(),
     }
+}
+
+/// Whether this can be the id of a proposal.
+pub(super) fn is_proposal(id: &str) -> bool {
+    let hex =
+        |digits: &str| digits.len() == 16 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    id.strip_prefix("pr_").is_some_and(hex)
 }
 
 /// Whoever does something and is logged in.

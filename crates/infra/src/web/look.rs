@@ -209,7 +209,7 @@ pub(super) async fn people(
                 Cell::Text(t.word(d.role.as_str())),
                 Cell::Text(d.used_ms.map_or_else(|| "–".to_owned(), moment)),
                 Cell::Code(match d.purpose {
-                    Purpose::Login => "–".to_owned(),
+                    Purpose::Login | Purpose::Provider => "–".to_owned(),
                     Purpose::Approve => web
                         .party
                         .approver_line(&d.person, &enter::from_hex(&d.point))

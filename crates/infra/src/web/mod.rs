@@ -15,6 +15,7 @@ mod live;
 mod look;
 mod passkey;
 mod sessions;
+mod sso;
 mod texts;
 mod view;
 
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 
 use crate::app::App;
 use crate::listen::Bound;
+use crate::oidc::Provider;
 use live::Lists;
 use passkey::Party;
 use sessions::Sessions;
@@ -47,6 +49,8 @@ struct Web {
     sessions: Sessions,
     changes: watch::Receiver<u64>,
     lists: Lists,
+    /// With which persons may log in too.
+    provider: Option<Provider>,
 }
 
 /// A dashboard that listens and has not served yet.
@@ -78,15 +82,16 @@ impl Dashboard {
         &self.party.origin
     }
 
-    /// Serves until SIGTERM or SIGINT.
-    pub async fn serve(self, app: Arc<App>) -> anyhow::Result<()> {
+    /// Serves until SIGTERM or SIGINT; persons may log in with `provider` too.
+    pub async fn serve(self, app: Arc<App>, provider: Option<Provider>) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         app.store()?;
         let (sender, changes) = watch::channel(0);
         let watcher = tokio::spawn(events::watch_store(Arc::clone(&app), sender));
         let (sessions, lists) = (Sessions::default(), Lists::default());
-        let web = Web { app, party: self.party, authority: self.authority, sessions, changes, lists };
+        let web =
+            Web { app, party: self.party, authority: self.authority, sessions, changes, lists, provider };
         let router = router(Arc::new(web));
         let stop = async {
             tokio::select! {
@@ -174,6 +179,9 @@ fn router(web: Arc<Web>) -> Router {
         .route("/login", get(enter::login_page))
         .route("/login/begin", post(enter::login_begin))
         .route("/login/finish", post(enter::login_finish))
+        .route("/login/sso", get(sso::back_page))
+        .route("/login/sso/begin", post(sso::begin))
+        .route("/login/sso/finish", post(sso::finish))
         .route("/logout", post(enter::logout))
         .route("/enrol", get(enter::enrol_page))
         .route("/enrol/begin", post(enter::enrol_begin))

@@ -8,10 +8,14 @@ use crate::store::{Role, sha256_hex};
 
 /// Without a request.
 const IDLE: Duration = Duration::from_mins(30);
-/// From login on.
-const ABSOLUTE: Duration = Duration::from_hours(12);
+/// From login on, at most.
+pub(super) const ABSOLUTE: Duration = Duration::from_hours(12);
 /// For a person to touch their key.
 const CHALLENGE: Duration = Duration::from_mins(5);
+/// For a person to log in with the provider.
+const AWAY: Duration = Duration::from_mins(10);
+/// Persons who are with the provider at once; the oldest goes first.
+const AWAY_AT_ONCE: usize = 1000;
 /// Challenges that wait at once; the oldest goes first.
 const CHALLENGES: usize = 1000;
 /// Failed logins and enrolments, from everybody together, before all must wait.
@@ -25,14 +29,25 @@ const SESSIONS: usize = 2000;
 pub(super) struct Person {
     pub(super) name: String,
     pub(super) role: Role,
-    /// Their credential's id, base64url.
+    /// Their credential's id, base64url, or that of their account with the provider.
     pub(super) device: String,
+}
+
+/// A login that goes on with the provider.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// The digest of a secret that only the browser has which has begun it.
+    pub(super) bound: String,
+    pub(super) nonce: String,
+    pub(super) verifier: String,
+    /// The proposal that the person wants to see.
+    pub(super) to: Option<String>,
 }
 
 #[derive(Debug)]
 struct Session {
     person: Person,
-    began: Instant,
+    ends: Instant,
     used: Instant,
 }
 
@@ -41,6 +56,8 @@ struct Inner {
     /// By the digest of the token: what memory holds is of no use as a cookie.
     sessions: HashMap<String, Session>,
     challenges: HashMap<String, Instant>,
+    /// By the digest of the state that comes back.
+    pending: HashMap<String, (Pending, Instant)>,
     failures: Vec<Instant>,
 }
 
@@ -52,15 +69,18 @@ impl Sessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a session of this token.
-    pub(super) fn begin(&self, token: &str, person: Person, now: Instant) {
+    /// Begins a session of this token, which lasts `lasts` at most.
+    pub(super) fn begin(&self, token: &str, person: Person, lasts: Duration, now: Instant) {
         let mut inner = self.lock();
         inner.drop_old(now);
         if inner.sessions.len() >= SESSIONS {
             let oldest = inner.sessions.iter().min_by_key(|(_, s)| s.used).map(|(id, _)| id.clone());
             oldest.and_then(|id| inner.sessions.remove(&id));
         }
-        inner.sessions.insert(sha256_hex(token.as_bytes()), Session { person, began: now, used: now });
+        inner.sessions.insert(
+            sha256_hex(token.as_bytes()),
+            Session { person, ends: now + lasts.min(ABSOLUTE), used: now },
+        );
     }
 
     /// Whose session it is, while it lasts.
@@ -106,6 +126,25 @@ impl Sessions {
         inner.challenges.remove(challenge).is_some()
     }
 
+    /// Remembers a login while the person is with the provider.
+    pub(super) fn leave(&self, state: &str, pending: Pending, now: Instant) {
+        let mut inner = self.lock();
+        inner.drop_old(now);
+        if inner.pending.len() >= AWAY_AT_ONCE {
+            let oldest = inner.pending.iter().min_by_key(|(_, (_, at))| *at).map(|(s, _)| s.clone());
+            oldest.and_then(|s| inner.pending.remove(&s));
+        }
+        inner.pending.insert(sha256_hex(state.as_bytes()), (pending, now));
+    }
+
+    /// Takes the login of this state: once, in time, and for the browser that has begun it.
+    pub(super) fn come_back(&self, state: &str, bound: &str, now: Instant) -> Option<Pending> {
+        let mut inner = self.lock();
+        inner.drop_old(now);
+        let (pending, _) = inner.pending.remove(&sha256_hex(state.as_bytes()))?;
+        (pending.bound == bound).then_some(pending)
+    }
+
     /// Whether another try may be made.
     pub(super) fn may_try(&self, now: Instant) -> bool {
         let mut inner = self.lock();
@@ -121,8 +160,9 @@ impl Sessions {
 impl Inner {
     fn drop_old(&mut self, now: Instant) {
         let age = |at: Instant| now.saturating_duration_since(at);
-        self.sessions.retain(|_, s| age(s.used) < IDLE && age(s.began) < ABSOLUTE);
+        self.sessions.retain(|_, s| age(s.used) < IDLE && now < s.ends);
         self.challenges.retain(|_, at| age(*at) < CHALLENGE);
+        self.pending.retain(|_, (_, at)| age(*at) < AWAY);
         self.failures.retain(|at| age(*at) < FAILURES_IN);
     }
 }
@@ -138,7 +178,7 @@ mod tests {
     #[test]
     fn a_session_ends_when_idle_and_when_old() {
         let (sessions, start) = (Sessions::default(), Instant::now());
-        sessions.begin("t", alice(), start);
+        sessions.begin("t", alice(), ABSOLUTE, start);
         assert!(sessions.person("other", start).is_none());
         let mut now = start;
         while now + Duration::from_mins(20) < start + ABSOLUTE {
@@ -146,7 +186,7 @@ mod tests {
             now += Duration::from_mins(20);
         }
         assert!(sessions.person("t", start + ABSOLUTE).is_none(), "however busy");
-        sessions.begin("u", alice(), start);
+        sessions.begin("u", alice(), ABSOLUTE, start);
         assert!(sessions.lasts("u", start + IDLE / 2) && !sessions.lasts("other", start));
         assert!(!sessions.lasts("u", start + IDLE), "a look is no use");
         assert!(sessions.person("u", start + IDLE).is_none());
@@ -164,9 +204,46 @@ mod tests {
     }
 
     #[test]
+    fn a_session_of_the_provider_s_is_as_short_as_it_says_and_never_longer_than_others() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        sessions.begin("short", alice(), Duration::from_mins(5), now);
+        sessions.begin("long", alice(), ABSOLUTE * 2, now);
+        assert!(sessions.person("short", now + Duration::from_secs(299)).is_some());
+        assert!(sessions.person("short", now + Duration::from_mins(5)).is_none());
+        let mut at = now;
+        while at < now + ABSOLUTE {
+            assert!(sessions.person("long", at).is_some());
+            at += Duration::from_mins(20);
+        }
+        assert!(sessions.person("long", now + ABSOLUTE).is_none());
+    }
+
+    #[test]
+    fn who_comes_back_is_the_browser_that_left_once_and_in_time() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        let leave = |state: &str| {
+            let pending = Pending { bound: "b".into(), nonce: "n".into(), verifier: "v".into(), to: None };
+            sessions.leave(state, pending, now);
+        };
+        leave("s");
+        assert!(sessions.come_back("other", "b", now).is_none());
+        assert_eq!(sessions.come_back("s", "b", now).unwrap().nonce, "n");
+        assert!(sessions.come_back("s", "b", now).is_none(), "once");
+        leave("s");
+        assert!(sessions.come_back("s", "another browser", now).is_none());
+        assert!(sessions.come_back("s", "b", now).is_none(), "it is used up");
+        leave("s");
+        assert!(sessions.come_back("s", "b", now + AWAY).is_none(), "late");
+        for n in 0..=AWAY_AT_ONCE {
+            leave(&n.to_string());
+        }
+        assert_eq!(sessions.lock().pending.len(), AWAY_AT_ONCE, "memory is not for the taking");
+    }
+
+    #[test]
     fn a_revoked_device_is_logged_out_and_many_failures_lock() {
         let (sessions, now) = (Sessions::default(), Instant::now());
-        sessions.begin("t", alice(), now);
+        sessions.begin("t", alice(), ABSOLUTE, now);
         sessions.end_device("d1");
         assert!(sessions.person("t", now).is_none());
         for _ in 0..FAILURES {

@@ -65,6 +65,14 @@ impl Page {
 #[template(path = "login.html")]
 pub(super) struct LoginPage {
     pub(super) page: Page,
+    /// What the OIDC provider is called.
+    pub(super) provider: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "sso.html")]
+pub(super) struct SsoPage {
+    pub(super) page: Page,
 }
 
 #[derive(Template)]

@@ -232,6 +232,12 @@ impl Answer {
             .map(|(_, v)| v)
     }
 
+    /// The values of a header that may stand several times.
+    pub(crate) fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let lines = self.head.lines().filter_map(|l| l.split_once(": "));
+        lines.filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)
+    }
+
     /// All messages, from JSON or an event stream.
     pub(crate) fn messages(&self) -> Vec<Value> {
         if let Ok(one) = serde_json::from_str(&self.body) {

@@ -144,7 +144,7 @@ impl Certificate {
         self.dir.path().join("ca.pem")
     }
 
-    fn server(&self) -> Arc<rustls::ServerConfig> {
+    pub(crate) fn server(&self) -> Arc<rustls::ServerConfig> {
         let at = |name: &str| self.dir.path().join(name);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)

@@ -29,6 +29,10 @@
       await post("/login/finish", await assertion(asked.challenge, asked.rp_id, []));
       location.replace(wanted || "/");
     },
+    async sso() {
+      const asked = await post("/login/sso/begin", id ? { to: id } : {});
+      location.assign(asked.url);
+    },
     async enrol(button) {
       const token = location.hash.slice(1);
       const asked = await post("/enrol/begin", { token });
@@ -97,6 +101,20 @@
       if (form.dataset.then) location.replace(form.dataset.then); else await refresh();
     });
   });
+
+  // Back from the provider: what it sent along goes to the server from here, and out of the address.
+  if (document.querySelector("[data-sso]")) {
+    const sent = new URLSearchParams(location.search);
+    history.replaceState(null, "", location.pathname);
+    tell(words.working);
+    (async () => {
+      if (sent.get("error")) throw new Error(sent.get("error").replace(/[^ -~]/g, "").slice(0, 100));
+      const body = { state: sent.get("state") || "", code: sent.get("code") || "" };
+      if (sent.has("iss")) body.iss = sent.get("iss");
+      const done = await post("/login/sso/finish", body);
+      location.replace(/^pr_[0-9a-f]{16}$/.test(done.to || "") ? "/proposals/" + done.to : "/");
+    })().catch((e) => tell(words.failed + " " + e.message, true));
+  }
 
   // Live parts: the server says that something has changed, the page asks for itself and takes what differs.
   const live = document.querySelector("[data-live]");

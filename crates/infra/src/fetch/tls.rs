@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 /// The certificates of `ca_file` (PEM), or else the system's. Reads files.
-pub(super) fn roots(ca_file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn roots(ca_file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Vec<CertificateDer<'static>> = match ca_file {
         None => rustls_native_certs::load_native_certs().certs,
         Some(file) => CertificateDer::pem_file_iter(file)

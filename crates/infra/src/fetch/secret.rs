@@ -7,7 +7,7 @@ use std::path::Path;
 const MAX_BYTES: u64 = 4096;
 
 /// The one line of a file that only its owner can read. The error never holds what stands in the file.
-pub(super) fn read(path: &Path) -> Result<String, String> {
+pub(crate) fn read(path: &Path) -> Result<String, String> {
     let wrong = |cause: String| format!("{}: {cause}", path.display());
     let meta = std::fs::metadata(path).map_err(|e| wrong(e.to_string()))?;
     if meta.mode() & 0o077 != 0 {
