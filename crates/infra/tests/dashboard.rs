@@ -127,6 +127,37 @@ fn a_passkey_whose_id_begins_like_an_option_can_be_revoked() {
 }
 
 #[test]
+fn strangers_keep_nobody_out_and_a_passkey_that_fails_often_must_wait() {
+    let (dashboard, alice, _) = with_person("approver", 1);
+    let bob = dashboard.enrol("bob@example.org", "viewer");
+    let statuses: HashSet<u16> = (0..40)
+        .map(|_| {
+            let mut mine = alice.login_again(&dashboard);
+            mine["id"] = json!("bm9ib2R5");
+            dashboard.post("", "/login/finish", &mine).status
+        })
+        .collect();
+    assert_eq!(statuses, HashSet::from([403, 429]));
+    for _ in 0..40 {
+        let refused = dashboard.post("", "/enrol/begin", &json!({ "token": "guessed" })).status;
+        assert_eq!(refused, 429);
+    }
+    dashboard.login(&alice);
+    let carol = dashboard.enrol("carol@example.org", "viewer");
+    dashboard.login(&carol);
+    // By her passkey's id, without her passkey.
+    let mut statuses = Vec::new();
+    for _ in 0..11 {
+        let mut mine = alice.login_again(&dashboard);
+        mine["signature"] = bob.login_again(&dashboard)["signature"].clone();
+        statuses.push(dashboard.post("", "/login/finish", &mine).status);
+    }
+    assert_eq!(statuses, [[403; 10].as_slice(), &[429]].concat());
+    assert_eq!(dashboard.post("", "/login/finish", &alice.login_again(&dashboard)).status, 429);
+    dashboard.login(&bob);
+}
+
+#[test]
 fn mcp_http_06_the_models_channel_does_not_reach_the_dashboard() {
     let (dashboard, person, cookie) = with_person("approver", 1);
     let body = approval(&dashboard, &person, &cookie);

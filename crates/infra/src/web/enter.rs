@@ -18,7 +18,7 @@ use crate::store::{NewPasskey, Purpose, Role, sha256_hex};
 
 use super::Web;
 use super::guard::{COOKIE_NAME, Doer, Problem, read, texts, token};
-use super::sessions::{ABSOLUTE, Person};
+use super::sessions::{ABSOLUTE, Person, Trier};
 use super::view::{EnrolPage, LoginPage, Page, html, seen};
 
 /// Bytes of a challenge; WebAuthn wants at least 16.
@@ -56,16 +56,19 @@ impl Web {
         }
     }
 
-    pub(super) fn may_try(&self) -> Result<(), Problem> {
-        if self.sessions.may_try(Instant::now()) {
+    pub(super) fn may_try(&self, who: &Trier) -> Result<(), Problem> {
+        if self.sessions.may_try(who, Instant::now()) {
             return Ok(());
         }
         Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many tries that failed: wait five minutes"))
     }
 
-    /// Counts a failure; why it was one, only the log tells.
-    pub(super) fn failed(&self, what: &str, cause: &str) -> Problem {
-        self.sessions.failed(Instant::now());
+    /// Counts a failure; why it was one, only the log tells, and not without end.
+    pub(super) fn failed(&self, who: Trier, what: &str, cause: &str) -> Problem {
+        if let Err(enough) = self.may_try(&who) {
+            return enough;
+        }
+        self.sessions.failed(who, Instant::now());
         tracing::warn!("{what} refused: {cause}");
         Problem::new(StatusCode::FORBIDDEN, format!("{what} refused"))
     }
@@ -92,7 +95,6 @@ pub(super) fn decode(text: &str) -> Result<Vec<u8>, Problem> {
 }
 
 pub(super) async fn login_begin(State(web): State<Arc<Web>>) -> Result<Json<Value>, Problem> {
-    web.may_try()?;
     Ok(Json(json!({ "challenge": web.fresh_challenge()?, "rp_id": web.party.id })))
 }
 
@@ -107,25 +109,30 @@ pub(super) struct Assertion {
 }
 
 pub(super) async fn login_finish(State(web): State<Arc<Web>>, body: Body) -> Result<Response, Problem> {
-    web.may_try()?;
     let given: Assertion = read(body).await?;
     let client_data = decode(&given.client_data)?;
     let challenge = web.taken_challenge(&client_data)?;
     let id = given.id.clone();
     let device = web.app.blocking(move |store| store.device(&id)).await?;
     let Some(device) = device.filter(|d| d.revoked_ms.is_none() && d.purpose == Purpose::Login) else {
-        return Err(web.failed("login", "the passkey is unknown, revoked or not for logging in"));
+        return Err(web.failed(
+            Trier::Stranger,
+            "login",
+            "the passkey is unknown, revoked or not for logging in",
+        ));
     };
+    let who = Trier::Passkey(device.id.clone());
+    web.may_try(&who)?;
     let point = from_hex(&device.point);
     let authenticator = decode(&given.authenticator_data)?;
     let signature = decode(&given.signature)?;
     let counter = web
         .party
         .asserted(&challenge, &point, &client_data, &authenticator, &signature)
-        .map_err(|cause| web.failed("login", &cause))?;
+        .map_err(|cause| web.failed(who.clone(), "login", &cause))?;
     let id = given.id.clone();
     if !web.app.blocking(move |store| store.logged_in(&id, counter)).await? {
-        return Err(web.failed("login", "the passkey's counter went back: there may be two of it"));
+        return Err(web.failed(who, "login", "the passkey's counter went back: there may be two of it"));
     }
     let secret = random()?;
     let person = Person { name: device.person, role: device.role, device: device.id };
@@ -153,11 +160,10 @@ pub(super) struct Invited {
 }
 
 pub(super) async fn enrol_begin(State(web): State<Arc<Web>>, body: Body) -> Result<Json<Value>, Problem> {
-    web.may_try()?;
     let invited: Invited = read(body).await?;
     let digest = sha256_hex(invited.token.as_bytes());
     let Some((person, _)) = web.app.blocking(move |store| store.invitation(&digest)).await? else {
-        return Err(web.failed("enrolment", "the invitation is unknown, used or too old"));
+        return Err(web.failed(Trier::Stranger, "enrolment", "the invitation is unknown, used or too old"));
     };
     Ok(Json(json!({
         "rp_id": web.party.id,
@@ -192,7 +198,7 @@ impl Web {
         let enrolled = self
             .party
             .enrolled(&challenge, &client_data, &decode(&made.authenticator_data)?)
-            .map_err(|cause| self.failed("enrolment", &cause))?;
+            .map_err(|cause| self.failed(Trier::Stranger, "enrolment", &cause))?;
         let new = NewPasskey {
             id: encode(&enrolled.id),
             point: to_hex(&enrolled.point),
@@ -203,16 +209,15 @@ impl Web {
 }
 
 pub(super) async fn enrol_finish(State(web): State<Arc<Web>>, body: Body) -> Result<Json<Value>, Problem> {
-    web.may_try()?;
     let given: Enrolment = read(body).await?;
     let (login, first) = web.new_passkey(&given.login)?;
     let (approve, point) = web.new_passkey(&given.approve)?;
     if first == point || login.id == approve.id {
-        return Err(web.failed("enrolment", "one passkey was given twice"));
+        return Err(web.failed(Trier::Stranger, "enrolment", "one passkey was given twice"));
     }
     let token = sha256_hex(given.token.as_bytes());
     let Some(person) = web.app.blocking(move |store| store.enrol(&token, &login, &approve)).await? else {
-        return Err(web.failed("enrolment", "the invitation is unknown, used or too old"));
+        return Err(web.failed(Trier::Stranger, "enrolment", "the invitation is unknown, used or too old"));
     };
     let line = web.party.approver_line(&person, &point).map_err(Problem::bad)?;
     Ok(Json(json!({ "person": person, "line": line })))

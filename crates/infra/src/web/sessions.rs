@@ -18,8 +18,10 @@ const AWAY: Duration = Duration::from_mins(10);
 const AWAY_AT_ONCE: usize = 1000;
 /// Challenges that wait at once; the oldest goes first.
 const CHALLENGES: usize = 1000;
-/// Failed logins and enrolments, from everybody together, before all must wait.
-const FAILURES: usize = 30;
+/// Failures of one passkey before it must wait.
+const OF_ONE: usize = 10;
+/// Of all strangers, and of all who come by the provider.
+const OF_MANY: usize = 30;
 const FAILURES_IN: Duration = Duration::from_mins(5);
 /// Sessions at once; the one unused longest goes first.
 const SESSIONS: usize = 2000;
@@ -44,6 +46,17 @@ pub(super) struct Pending {
     pub(super) to: Option<String>,
 }
 
+/// Who fails. Each has a count of their own, so that no stranger keeps a person out.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Trier {
+    /// Shows nothing that is known here.
+    Stranger,
+    /// Comes from the provider.
+    Provider,
+    /// Shows a passkey that may log in, by its id.
+    Passkey(String),
+}
+
 #[derive(Debug)]
 struct Session {
     person: Person,
@@ -58,7 +71,7 @@ struct Inner {
     challenges: HashMap<String, Instant>,
     /// By the digest of the state that comes back.
     pending: HashMap<String, (Pending, Instant)>,
-    failures: Vec<Instant>,
+    failures: HashMap<Trier, Vec<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -146,14 +159,15 @@ impl Sessions {
     }
 
     /// Whether another try may be made.
-    pub(super) fn may_try(&self, now: Instant) -> bool {
+    pub(super) fn may_try(&self, who: &Trier, now: Instant) -> bool {
         let mut inner = self.lock();
         inner.drop_old(now);
-        inner.failures.len() < FAILURES
+        let most = if matches!(who, Trier::Passkey(_)) { OF_ONE } else { OF_MANY };
+        inner.failures.get(who).is_none_or(|failures| failures.len() < most)
     }
 
-    pub(super) fn failed(&self, now: Instant) {
-        self.lock().failures.push(now);
+    pub(super) fn failed(&self, who: Trier, now: Instant) {
+        self.lock().failures.entry(who).or_default().push(now);
     }
 }
 
@@ -163,7 +177,10 @@ impl Inner {
         self.sessions.retain(|_, s| age(s.used) < IDLE && now < s.ends);
         self.challenges.retain(|_, at| age(*at) < CHALLENGE);
         self.pending.retain(|_, (_, at)| age(*at) < AWAY);
-        self.failures.retain(|at| age(*at) < FAILURES_IN);
+        self.failures.retain(|_, failures| {
+            failures.retain(|at| age(*at) < FAILURES_IN);
+            !failures.is_empty()
+        });
     }
 }
 
@@ -241,16 +258,28 @@ mod tests {
     }
 
     #[test]
-    fn a_revoked_device_is_logged_out_and_many_failures_lock() {
+    fn a_revoked_device_is_logged_out() {
         let (sessions, now) = (Sessions::default(), Instant::now());
         sessions.begin("t", alice(), ABSOLUTE, now);
         sessions.end_device("d1");
         assert!(sessions.person("t", now).is_none());
-        for _ in 0..FAILURES {
-            assert!(sessions.may_try(now));
-            sessions.failed(now);
+    }
+
+    #[test]
+    fn many_failures_lock_out_who_has_failed_and_nobody_else() {
+        let (one, other) = (Trier::Passkey("d1".to_owned()), Trier::Passkey("d2".to_owned()));
+        let all = [Trier::Stranger, Trier::Provider, one, other];
+        for (who, most) in all.iter().zip([OF_MANY, OF_MANY, OF_ONE, OF_ONE]) {
+            let (sessions, now) = (Sessions::default(), Instant::now());
+            for _ in 0..most {
+                assert!(sessions.may_try(who, now), "{who:?}");
+                sessions.failed(who.clone(), now);
+            }
+            for other in &all {
+                assert_eq!(sessions.may_try(other, now), other != who, "{other:?} beside {who:?}");
+            }
+            assert!(sessions.may_try(who, now + FAILURES_IN), "{who:?}");
+            assert!(sessions.lock().failures.is_empty(), "and nothing is kept of it");
         }
-        assert!(!sessions.may_try(now));
-        assert!(sessions.may_try(now + FAILURES_IN));
     }
 }

@@ -21,7 +21,7 @@ use crate::store::{now_ms, sha256_hex};
 use super::Web;
 use super::enter::{random, session_cookie};
 use super::guard::{Problem, cookie, is_proposal, read, texts};
-use super::sessions::{Pending, Person};
+use super::sessions::{Pending, Person, Trier};
 use super::view::{Page, SsoPage, html};
 
 /// Binds a login to the browser that has begun it. Lax, as it must come along when the provider sends the browser back.
@@ -52,7 +52,7 @@ impl Web {
 
     fn sso_failed(&self, failed: Failed) -> Problem {
         match failed {
-            Failed::Refused(cause) => self.failed("login", &cause),
+            Failed::Refused(cause) => self.failed(Trier::Provider, "login", &cause),
             // Nobody's guess was wrong.
             Failed::Provider(cause) => {
                 tracing::error!("login with the provider: {cause}");
@@ -66,7 +66,7 @@ impl Web {
 }
 
 pub(super) async fn begin(State(web): State<Arc<Web>>, body: Body) -> Result<Response, Problem> {
-    web.may_try()?;
+    web.may_try(&Trier::Provider)?;
     let wanted: Wanted = read(body).await?;
     let (state, bound) = (random()?, random()?);
     let begun = web.provider()?.begin(&state, &web.back()).await.map_err(|f| web.sso_failed(f))?;
@@ -96,7 +96,7 @@ pub(super) async fn finish(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    web.may_try()?;
+    web.may_try(&Trier::Provider)?;
     let given: Brought = read(body).await?;
     let bound = sha256_hex(cookie(&headers, COOKIE).unwrap_or_default().as_bytes());
     // Not counted as a failed try: no guess leads here, and anybody's old link would lock the dashboard.
@@ -118,7 +118,11 @@ pub(super) async fn finish(
     let came_in =
         web.app.blocking(move |s| s.came_in(&record.id, &record.person, record.role, &issuer)).await?;
     if !came_in {
-        return Err(web.failed("login", &format!("the account {} was revoked here", admitted.id)));
+        return Err(web.failed(
+            Trier::Provider,
+            "login",
+            &format!("the account {} was revoked here", admitted.id),
+        ));
     }
     let secret = random()?;
     let answer = Json(json!({ "person": admitted.person, "to": pending.to }));

@@ -118,9 +118,7 @@ impl Dashboard {
 
     /// Logs the person in; the cookie.
     pub(crate) fn login(&self, person: &Person) -> String {
-        let asked = self.post("", "/login/begin", &json!({})).message();
-        let given = person.login.get(asked["challenge"].as_str().unwrap(), &self.origin());
-        let answer = self.post("", "/login/finish", &given);
+        let answer = self.post("", "/login/finish", &person.login_again(self));
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
     }
@@ -162,6 +160,14 @@ pub(crate) fn asked(app: &App) -> NewProposal {
 pub(crate) struct Person {
     login: Passkey,
     pub(crate) approve: Passkey,
+}
+
+impl Person {
+    /// What their browser sends to log in.
+    pub(crate) fn login_again(&self, dashboard: &Dashboard) -> Value {
+        let asked = dashboard.post("", "/login/begin", &json!({})).message();
+        self.login.get(asked["challenge"].as_str().unwrap(), &dashboard.origin())
+    }
 }
 
 /// A passkey of `localhost`, as an authenticator that verified its user makes it.
