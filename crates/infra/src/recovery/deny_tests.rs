@@ -119,8 +119,8 @@ fn only_the_targets_own_word_counts_as_told() {
             ExecOutput { stdout: json.into(), stderr: Vec::new(), exit: Some(0), truncated: false, ms: 1 };
         read("pr_1", Ok(output))
     };
-    assert_eq!(answer(r#"{"proposal":"pr_1","outcome":"succeeded","code":"denied"}"#), Answer::Denied);
-    assert_eq!(answer(r#"{"proposal":"pr_1","outcome":"refused","code":"denied"}"#), Answer::Denied);
+    assert_eq!(answer(r#"{"proposal":"pr_1","outcome":"succeeded","code":"denied"}"#), Answer::Denied(None));
+    assert_eq!(answer(r#"{"proposal":"pr_1","outcome":"refused","code":"denied"}"#), Answer::Denied(None));
     assert_eq!(answer(r#"{"proposal":"pr_1","outcome":"refused","code":"proposal_seen"}"#), Answer::TooLate);
     for other in [
         r#"{"proposal":"pr_2","outcome":"succeeded","code":"denied"}"#,

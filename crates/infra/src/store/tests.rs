@@ -445,12 +445,12 @@ fn a_denial_ends_what_has_not_run_and_a_told_target_stays_told() {
         Some("no, signed")
     );
     assert!(store.start("pr_1").is_err() && store.fix_statement("pr_1", b"new", FAR).is_err());
-    store.denial_handed_over("pr_1", false, "away").unwrap();
+    store.denial_handed_over("pr_1", false, "away", None).unwrap();
     let kept = store.denial("pr_1").unwrap().unwrap();
     assert_eq!((kept.told_ms, kept.answer.as_deref()), (None, Some("away")));
-    store.denial_handed_over("pr_1", true, "denied").unwrap();
+    store.denial_handed_over("pr_1", true, "denied", None).unwrap();
     let told = store.denial("pr_1").unwrap().unwrap().told_ms;
-    store.denial_handed_over("pr_1", false, "away").unwrap();
+    store.denial_handed_over("pr_1", false, "away", None).unwrap();
     assert!(told.is_some() && store.denial("pr_1").unwrap().unwrap().told_ms == told);
     assert!(store.audit_verify().unwrap().ok);
 }
