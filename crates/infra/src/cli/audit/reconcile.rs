@@ -81,7 +81,11 @@ fn text(report: &Report) -> Vec<String> {
         ));
     }
     let notes = [
-        (counts.before, "are from before the first record that was given: give the older files first"),
+        (
+            counts.before,
+            "are from before the first record that was given and were not compared: give the older files first; if there are none, the \
+             target's record was replaced",
+        ),
         (counts.later, "were recorded here after the copy began: copy again for these"),
         (counts.unread, "could not be compared because a chain is broken"),
         (counts.unanswered, "got no answer, and the target has no record of them: they have not arrived"),
