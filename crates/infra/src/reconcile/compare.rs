@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::Head;
 
-use super::server::{End, Run, Said, Server, Told};
-use super::target::{Outcome, Place, Start, Target};
+use super::ours::{End, Run, Said, Server, Told};
+use super::theirs::{Outcome, Place, Start, Target};
 use super::words::{names, short, shown};
 use super::{Counts, Finding, Kind};
 

@@ -5,15 +5,15 @@
 
 mod chain;
 mod compare;
-mod server;
-mod target;
+mod ours;
+mod theirs;
 mod words;
 
 use serde::Serialize;
 
 use chain::Ends;
-use server::Server;
-use target::Target;
+use ours::Server;
+use theirs::Target;
 
 /// Whose chains are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
