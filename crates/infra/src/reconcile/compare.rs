@@ -155,7 +155,7 @@ impl<'a> Comparing<'a> {
         let result = start.and_then(|s| s.result.as_ref()).or(orphan);
         let said = match (start, result) {
             (_, Some(result)) => {
-                format!("the target says it ended: {} ({})", shown(&result.outcome), shown(&result.code))
+                format!("the target says it ended: {} ({})", shown(&result.word), shown(&result.code))
             }
             (Some(_), None) => {
                 "the target says it began and has no result: it or its record was cut short".to_owned()
@@ -190,7 +190,7 @@ impl<'a> Comparing<'a> {
                 false
             }
             // The server calls it failed, and so does the target.
-            (Said::Nothing, Some(result)) if result.outcome == "failed" => true,
+            (Said::Nothing, Some(result)) if result.word == "failed" => true,
             (Said::Nothing, _) => self.unknown(run, end.seq, Some(start), NO_ANSWER),
             (_, None) if self.target.ends.broken.is_some() => self.unread(),
             (_, None) if end.seq > self.settled => self.later(),
@@ -208,12 +208,12 @@ impl<'a> Comparing<'a> {
 
     fn outcome(&mut self, run: &Run, end: &End, said: &Said, result: &Outcome) -> bool {
         let Said::Ran { state, outcome, code } = said else { return true };
-        let follows = match result.outcome.as_str() {
+        let follows = match result.word.as_str() {
             "succeeded" | "already_ok" => matches!(state.as_str(), "succeeded" | "verified"),
             "failed" => state == "failed",
             _ => false,
         };
-        if follows && *outcome == result.outcome && *code == result.code {
+        if follows && *outcome == result.word && *code == result.code {
             return true;
         }
         let at = At { proposal: Some(&run.proposal), server: Some(end.seq), target: Some(result.seq) };
@@ -223,7 +223,7 @@ impl<'a> Comparing<'a> {
             shown(state),
             shown(outcome),
             shown(code),
-            shown(&result.outcome),
+            shown(&result.word),
             shown(&result.code)
         );
         self.find(Kind::OutcomeDiffers, at, message);
@@ -237,9 +237,7 @@ impl<'a> Comparing<'a> {
                 self.counts.refused += 1;
                 return false;
             }
-            Said::Nothing
-                if self.target.results.get(&run.proposal).is_some_and(|r| r.outcome != "failed") =>
-            {
+            Said::Nothing if self.target.results.get(&run.proposal).is_some_and(|r| r.word != "failed") => {
                 return self.unknown(run, end.seq, None, NO_ANSWER);
             }
             Said::Nothing if self.target.ends.broken.is_none() => {
@@ -375,7 +373,7 @@ impl<'a> Comparing<'a> {
         let ended = start
             .result
             .as_ref()
-            .map_or_else(|| "no result".to_owned(), |r| format!("result {}", shown(&r.outcome)));
+            .map_or_else(|| "no result".to_owned(), |r| format!("result {}", shown(&r.word)));
         format!(
             "the target ran a proposal {whose}, signed by {}{glass}, {ended}: a grant that was carried there by hand is legitimate \
              (docs/OFFLINE-GRANT.md); ask who signed, and if nobody knows of it, replace the keys that signed",

@@ -444,7 +444,9 @@ fn text_of_the_target_is_harmless() {
         }
         let theirs = target.rewritten(|records| {
             records.retain(|r| r.1 == "start");
-            records.iter_mut().for_each(|r| r.2 = json!({ "proposal": "x", "tenant": evil, "host": evil }));
+            for record in records {
+                record.2 = json!({ "proposal": "x", "tenant": evil, "host": evil });
+            }
         });
         let refused = reconcile(OF, &both.server.lines, u64::MAX, theirs).unwrap_err().to_string();
         assert!(!refused.contains(|c: char| c.is_control() || c == '\u{202e}') && refused.len() < 500);

@@ -28,7 +28,7 @@ pub(super) struct Start {
 #[derive(Clone)]
 pub(super) struct Outcome {
     pub(super) seq: u64,
-    pub(super) outcome: String,
+    pub(super) word: String,
     pub(super) code: String,
 }
 
@@ -124,7 +124,7 @@ impl Reading {
             }
             ("result", Some(proposal)) => {
                 let word = |field: &str| text(data, field).unwrap_or_default();
-                let outcome = Outcome { seq, outcome: word("outcome"), code: word("code") };
+                let outcome = Outcome { seq, word: word("outcome"), code: word("code") };
                 let same = |s: &&mut Start| s.proposal.as_ref() == Some(&proposal);
                 match self.starts.iter_mut().rev().find(same) {
                     Some(start) if start.result.is_none() => start.result = Some(outcome),
