@@ -242,6 +242,12 @@ fn a_run_that_the_target_does_not_have_is_found() {
     both.started("pr_1");
     both.result("pr_1", "succeeded", "ok");
     clean(&both.report());
+    // A whole record that holds the head and never had a start.
+    let mut never = Both::new();
+    never.handed("pr_1");
+    let head = never.result("pr_1", "succeeded", "ok");
+    never.recorded("pr_1", "verified", &json!({ "outcome": "succeeded", "code": "ok", "audit": head }));
+    assert_eq!(kinds(&never.report()), [(Kind::NotOnTarget, Some("pr_1"))]);
 }
 
 #[test]
