@@ -20,6 +20,7 @@ pub mod mcp;
 pub mod notify;
 pub mod oidc;
 pub mod plugins;
+pub mod reconcile;
 pub mod recovery;
 pub mod ssh;
 pub mod store;

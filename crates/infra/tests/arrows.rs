@@ -34,6 +34,8 @@ const MODULES: &[(&str, &[&str])] = &[
     // What goes out to other servers than the hosts.
     ("fetch", &[]),
     ("app", &["config", "hosts", "learning", "plugins", "ssh", "store"]),
+    // Two records in, one report out.
+    ("reconcile", &["hosts"]),
     ("recovery", &["app", "config", "hosts", "ssh", "store"]),
     ("mcp", &["analysis", "app", "config", "hosts", "learning", "listen", "recovery", "store"]),
     ("oidc", &["config", "fetch", "hosts", "store"]),
@@ -62,6 +64,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "notify",
             "oidc",
             "plugins",
+            "reconcile",
             "recovery",
             "store",
             "web",

@@ -196,18 +196,21 @@ async fn hand_over(app: &App, proposal: Proposal, kept: &SignedDenial) -> Result
             read(&id, app.pool().exec(host, Account::Runner, "grant", Some(&envelope), &receipt).await)
         }
     };
-    let told = matches!(answer, Answer::Denied);
+    let (told, head) = match &answer {
+        Answer::Denied(head) => (true, head.clone()),
+        _ => (false, None),
+    };
     let message = in_words(&proposal, kept, &answer);
     let noted = message.clone();
-    app.blocking(move |store| store.denial_handed_over(&id, told, &noted)).await?;
+    app.blocking(move |store| store.denial_handed_over(&id, told, &noted, head.as_ref())).await?;
     Ok(Denied { proposal, told, message })
 }
 
 /// What a target says of a denial.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
-    /// No grant of the proposal runs there any more.
-    Denied,
+    /// No grant of the proposal runs there any more; the head of its chain, when it took this very denial.
+    Denied(Option<Value>),
     /// One was used before.
     TooLate,
     /// It did not take this one.
@@ -229,10 +232,17 @@ fn read(id: &str, answer: Result<ExecOutput, SshError>) -> Answer {
     let text = |field: &str| result[field].as_str().unwrap_or_default().to_owned();
     match text("code").as_str() {
         // Taken now, or an earlier one was.
-        "denied" => Answer::Denied,
+        "denied" => Answer::Denied(head_of(&result["audit"])),
         "proposal_seen" => Answer::TooLate,
         code => Answer::Refused(format!("{code}: {}", text("message"))),
     }
+}
+
+/// The head of the target's chain, and nothing else that may stand there.
+fn head_of(audit: &Value) -> Option<Value> {
+    let (seq, hash) = (audit["seq"].as_u64()?, audit["hash"].as_str()?);
+    let digest = hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+    digest.then(|| json!({ "seq": seq, "hash": hash }))
 }
 
 /// Says whether the target knows; if not, how long that matters and what to do.
@@ -241,7 +251,7 @@ fn in_words(proposal: &Proposal, kept: &SignedDenial, answer: &Answer) -> String
     let until_ms = Statement::parse(&kept.statement).map_or(0, |s| s.expires_at).saturating_mul(1000);
     let until = crate::app::utc(until_ms);
     let (cause, next) = match answer {
-        Answer::Denied => {
+        Answer::Denied(_) => {
             return format!("{host} knows that {id} is denied: no grant of it runs there any more");
         }
         Answer::TooLate => {

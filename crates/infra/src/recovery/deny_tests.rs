@@ -119,8 +119,23 @@ fn only_the_targets_own_word_counts_as_told() {
             ExecOutput { stdout: json.into(), stderr: Vec::new(), exit: Some(0), truncated: false, ms: 1 };
         read("pr_1", Ok(output))
     };
-    assert_eq!(answer(r#"{"proposal":"pr_1","outcome":"succeeded","code":"denied"}"#), Answer::Denied);
-    assert_eq!(answer(r#"{"proposal":"pr_1","outcome":"refused","code":"denied"}"#), Answer::Denied);
+    assert_eq!(answer(r#"{"proposal":"pr_1","outcome":"succeeded","code":"denied"}"#), Answer::Denied(None));
+    assert_eq!(answer(r#"{"proposal":"pr_1","outcome":"refused","code":"denied"}"#), Answer::Denied(None));
+    let with = |audit: &Value| {
+        answer(
+            &json!({ "proposal": "pr_1", "outcome": "succeeded", "code": "denied", "audit": audit })
+                .to_string(),
+        )
+    };
+    let head = json!({ "seq": 7, "hash": "0f".repeat(32) });
+    assert_eq!(with(&head), Answer::Denied(Some(head)));
+    for no_head in [
+        json!({ "seq": 7 }),
+        json!({ "seq": "7", "hash": "0f".repeat(32) }),
+        json!({ "seq": 7, "hash": "x" }),
+    ] {
+        assert_eq!(with(&no_head), Answer::Denied(None), "{no_head}");
+    }
     assert_eq!(answer(r#"{"proposal":"pr_1","outcome":"refused","code":"proposal_seen"}"#), Answer::TooLate);
     for other in [
         r#"{"proposal":"pr_2","outcome":"succeeded","code":"denied"}"#,

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::audit::append;
 use super::outbox::Event;
@@ -79,17 +79,22 @@ impl Store {
         })
     }
 
-    /// Records what came of handing a denial over. A target that was told stays told.
-    pub fn denial_handed_over(&self, id: &str, told: bool, answer: &str) -> Result<(), StoreError> {
+    /// Records what came of handing a denial over, with the head of the target's chain behind it when the answer had one. A target
+    /// that was told stays told.
+    pub fn denial_handed_over(
+        &self,
+        id: &str,
+        told: bool,
+        answer: &str,
+        head: Option<&Value>,
+    ) -> Result<(), StoreError> {
         self.change(|tx| {
             tx.execute(
                 "UPDATE denials SET told_ms = coalesce(told_ms, ?2), answer = ?3 WHERE proposal = ?1",
                 params![id, told.then(now_ms), answer],
             )?;
-            append(
-                tx,
-                &Audit { event: "denial", data: json!({ "proposal": id, "told": told, "answer": answer }) },
-            )?;
+            let data = json!({ "proposal": id, "told": told, "answer": answer, "audit": head });
+            append(tx, &Audit { event: "denial", data })?;
             Ok(())
         })
     }

@@ -350,13 +350,32 @@ impl Store {
                 tx,
                 &Audit {
                     event: "executed",
-                    data: json!({ "proposal": id, "state": state, "reason": reason, "result": result }),
+                    data: json!({ "proposal": id, "state": state, "reason": reason, "result": for_record(result) }),
                 },
             )?;
             let failed = state == State::Failed;
             moved(tx, id, if failed { Event::Failed } else { Event::Succeeded })
         })
     }
+}
+
+/// Bytes of output that one record keeps of all steps, as on the target: a record that is too large would lose its state and the
+/// head of the target's chain. The proposal keeps it all.
+const RECORDED: usize = 24 << 10;
+
+fn for_record(result: &Value) -> Value {
+    let mut kept = result.clone();
+    let Some(steps) = kept["steps"].as_array_mut() else { return kept };
+    let each = RECORDED / (2 * steps.len().max(1));
+    for step in steps {
+        for stream in ["stdout", "stderr"] {
+            if let Some(text) = step[stream].as_str().filter(|text| text.len() > each) {
+                let cut = format!("{}[{} bytes in all]", &text[..text.floor_char_boundary(each)], text.len());
+                step[stream] = cut.into();
+            }
+        }
+    }
+    kept
 }
 
 /// The proposal after a change that people may want to hear of.

@@ -445,14 +445,38 @@ fn a_denial_ends_what_has_not_run_and_a_told_target_stays_told() {
         Some("no, signed")
     );
     assert!(store.start("pr_1").is_err() && store.fix_statement("pr_1", b"new", FAR).is_err());
-    store.denial_handed_over("pr_1", false, "away").unwrap();
+    store.denial_handed_over("pr_1", false, "away", None).unwrap();
     let kept = store.denial("pr_1").unwrap().unwrap();
     assert_eq!((kept.told_ms, kept.answer.as_deref()), (None, Some("away")));
-    store.denial_handed_over("pr_1", true, "denied").unwrap();
+    let head = json!({ "seq": 7, "hash": "0".repeat(64) });
+    store.denial_handed_over("pr_1", true, "denied", Some(&head)).unwrap();
+    assert!(
+        store.audit_tail(1).unwrap()[0]
+            .contains(&format!("\"audit\":{{\"hash\":\"{}\",\"seq\":7}}", "0".repeat(64)))
+    );
     let told = store.denial("pr_1").unwrap().unwrap().told_ms;
-    store.denial_handed_over("pr_1", false, "away").unwrap();
+    store.denial_handed_over("pr_1", false, "away", None).unwrap();
     assert!(told.is_some() && store.denial("pr_1").unwrap().unwrap().told_ms == told);
     assert!(store.audit_verify().unwrap().ok);
+}
+
+#[test]
+fn much_output_does_not_cost_the_record_its_head() {
+    let (_dir, store) = store();
+    store.propose("pr_1", &asked(FAR, 1)).unwrap();
+    approve(&store, "pr_1");
+    store.start("pr_1").unwrap();
+    let step =
+        json!({ "phase": "run", "stdout": "ö".repeat(8 << 10), "stderr": "x".repeat(16 << 10), "exit": 0 });
+    let head = json!({ "seq": 2, "hash": "0".repeat(64) });
+    let result = json!({ "outcome": "succeeded", "steps": vec![step; 5], "audit": head });
+    let kept = store.finish("pr_1", State::Succeeded, None, &result).unwrap();
+    assert_eq!(kept.result.as_ref(), Some(&result), "the proposal keeps it all");
+    let line = store.audit_tail(1).unwrap().remove(0);
+    let data = ledger::Record::read(line.as_bytes()).unwrap().data;
+    assert_eq!((&data["state"], &data["result"]["audit"]), (&json!("succeeded"), &head));
+    let out = data["result"]["steps"][4]["stdout"].as_str().unwrap();
+    assert!(out.starts_with("öö") && out.ends_with("[16384 bytes in all]") && line.len() < 32 << 10, "{out}");
 }
 
 #[test]

@@ -1,4 +1,9 @@
-//! `audit tail`, `audit verify`
+//! `audit tail`, `audit verify`, `audit export`, `audit reconcile`
+
+mod export;
+mod files;
+mod moment;
+mod reconcile;
 
 use std::path::PathBuf;
 
@@ -7,9 +12,6 @@ use serde_json::Value;
 
 use super::{Context, Done, Ended, output};
 use crate::store::AuditReport;
-
-/// What a gzip file begins with.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The audit chain.
 #[derive(Debug, Subcommand)]
@@ -28,11 +30,13 @@ pub(super) enum AuditCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Check a chain in a file instead, such as a copy of /var/log/pra-run.log; once for each file of a rotated log, the
-        /// oldest first
+        /// Check a chain in a file instead, such as a copy of /var/log/pra-run.log (- is stdin); once for each file of a rotated
+        /// log, the oldest first
         #[arg(long, value_name = "FILE")]
         file: Vec<PathBuf>,
     },
+    Export(export::Export),
+    Reconcile(reconcile::Reconcile),
 }
 
 impl AuditCommand {
@@ -44,6 +48,8 @@ impl AuditCommand {
                 }
                 Ok(())
             }
+            Self::Export(export) => export.run(context),
+            Self::Reconcile(reconcile) => reconcile.run(context),
             Self::Verify { json, file } => {
                 let report = if file.is_empty() {
                     context.app()?.store()?.audit_verify()?
@@ -69,17 +75,8 @@ impl AuditCommand {
 }
 
 /// Reads the files as one chain.
-fn verify_files(files: &[PathBuf]) -> Result<AuditReport, Ended> {
-    let mut text = Vec::new();
-    for path in files {
-        let part = std::fs::read(path).map_err(|e| Ended::usage(format!("{}: {e}", path.display())))?;
-        if part.starts_with(&GZIP) {
-            let shown = path.display();
-            return Err(Ended::usage(format!("{shown}: compressed; unpack it first: zcat {shown} > FILE")));
-        }
-        text.extend_from_slice(&part);
-    }
-    Ok(crate::store::verify_files(text.split(|b| *b == b'\n').filter(|line| !line.is_empty())))
+fn verify_files(paths: &[PathBuf]) -> Result<AuditReport, Ended> {
+    Ok(crate::store::verify_files(files::lines(&files::read(paths)?)))
 }
 
 fn show(line: &str) -> Done {
