@@ -39,6 +39,7 @@ pub(super) fn compare(server: &Server, target: &Target, settled: u64) -> (Counts
     all.told();
     all.denied();
     all.starts(&taken);
+    all.tied();
     (all.counts, all.findings)
 }
 
@@ -315,6 +316,32 @@ impl<'a> Comparing<'a> {
                 self.find(Kind::DenialLost, at, message);
             }
         }
+    }
+
+    /// Something must tie files that go on from older ones to what the server knows: else a record could be put in their place that
+    /// claims to go on from far beyond.
+    fn tied(&mut self) {
+        let server = self.server;
+        let runs = server.runs.iter().filter_map(|r| {
+            let end = r.end.as_ref()?;
+            Some((r.proposal.as_str(), end.seq, end.head.as_ref()?))
+        });
+        let told = server.told.iter().filter_map(|t| Some((t.proposal.as_str(), t.seq, t.head.as_ref()?)));
+        let Some((proposal, seq, head)) = runs.chain(told).max_by_key(|(_, _, head)| head.seq) else {
+            return;
+        };
+        // The first record given names the hash of the one before it.
+        if head.seq >= self.target.ends.start.seq {
+            return;
+        }
+        let (first, record) = (self.target.ends.start.seq.saturating_add(1), head.seq);
+        let at = At { proposal: Some(proposal), server: Some(seq), target: Some(record) };
+        let message = format!(
+            "the files begin with record {first}, behind all that the server has heard of (record {record} was the last): give the older \
+             files too; if there are none, the target's record was replaced, or rotated away: run something harmless through the server \
+             and copy again, so that there is a head in it, and look into who is root there"
+        );
+        self.find(Kind::CutOff, at, message);
     }
 
     /// What was denied does not run.

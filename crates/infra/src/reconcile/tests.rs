@@ -203,6 +203,28 @@ fn a_record_that_was_cut_off_is_found_by_the_head() {
 }
 
 #[test]
+fn a_record_that_begins_behind_all_that_is_known_is_found() {
+    let mut both = Both::new();
+    both.run("pr_1");
+    both.denied("pr_2");
+    // Rotated since: the new file goes on from the very head that the server knows.
+    let known = both.target.lines.len();
+    both.target.add("refused", &json!({ "proposal": null }));
+    both.target.add("refused", &json!({ "proposal": null }));
+    assert_eq!(clean(&report(&both.server.lines, &both.target.lines[known..])).before, 2);
+    // One record further nothing ties it to what the server knows; and so with one that was put in its place.
+    let put = seal(&Head { seq: 900, hash: "a".repeat(64) }, 0, "refused", &json!({})).0;
+    for lines in [both.target.lines[known + 1..].to_vec(), vec![put]] {
+        let found = report(&both.server.lines, &lines);
+        assert_eq!(kinds(&found), [(Kind::CutOff, Some("pr_2"))], "{found:?}");
+        assert_eq!(found.findings[0].target_record, Some(3), "{found:?}");
+    }
+    // A server that has heard of nothing knows nothing of it.
+    let put = seal(&Head { seq: 900, hash: "a".repeat(64) }, 0, "refused", &json!({})).0;
+    clean(&report(&[], &[put]));
+}
+
+#[test]
 fn what_came_after_the_copy_is_no_finding() {
     let mut both = Both::new();
     both.run("pr_1");
