@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::{Config, Environment};
-use crate::store::{NewProposal, ProposalKind};
+use crate::store::{NewProposal, asked};
 
 /// A server without a copy of the approvers' file, whose one host nobody answers for, and a proposal.
 async fn server() -> (tempfile::TempDir, Arc<App>, String) {
@@ -9,22 +9,8 @@ async fn server() -> (tempfile::TempDir, Arc<App>, String) {
     let file = dir.path().join("c.toml");
     std::fs::write(&file, "state_dir = \"state\"\n").unwrap();
     let app = Arc::new(App::new(Config::load(Some(&file), &env).unwrap()).unwrap());
-    let asked = NewProposal {
-        tenant: "default".into(),
-        host: "web01".into(),
-        kind: ProposalKind::Action,
-        action: "restart_unbound".into(),
-        params: BTreeMap::new(),
-        argv: Vec::new(),
-        risk: "medium".into(),
-        rationale: "slow".into(),
-        proposed_by: "assistant".into(),
-        machine_id: "0".repeat(64),
-        plan: app.actions().get("restart_unbound").unwrap().plan().to_owned(),
-        policy: "2".repeat(64),
-        approvals: 1,
-        expires_ms: i64::MAX,
-    };
+    let plan = app.actions().get("restart_unbound").unwrap().plan().to_owned();
+    let asked = NewProposal { plan, ..asked(i64::MAX, 1) };
     let id = "pr_0000000000000001".to_owned();
     let made = id.clone();
     app.blocking(move |store| store.propose(&made, &asked)).await.unwrap();

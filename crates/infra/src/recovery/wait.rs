@@ -46,11 +46,9 @@ pub fn where_to_sign(app: &App, id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::config::{Config, Environment};
-    use crate::store::{NewProposal, ProposalKind, Signature};
+    use crate::store::{Signature, asked};
 
     /// A program with one proposal, and this in its configuration.
     fn app(config: &str) -> (tempfile::TempDir, App) {
@@ -59,22 +57,7 @@ mod tests {
         let path = dir.path().join("c.toml");
         std::fs::write(&path, format!("state_dir = \"state\"\n{config}")).unwrap();
         let app = App::new(Config::load(Some(&path), &env).unwrap()).unwrap();
-        let asked = NewProposal {
-            tenant: "default".into(),
-            host: "web01".into(),
-            kind: ProposalKind::Action,
-            action: "restart_unbound".into(),
-            params: BTreeMap::new(),
-            argv: Vec::new(),
-            risk: "medium".into(),
-            rationale: "DNS is down".into(),
-            proposed_by: "assistant".into(),
-            machine_id: "0".repeat(64),
-            plan: "1".repeat(64),
-            policy: "2".repeat(64),
-            approvals: 1,
-            expires_ms: now_ms() + 3_600_000,
-        };
+        let asked = asked(now_ms() + 3_600_000, 1);
         app.store().unwrap().propose("pr_1", &asked).unwrap();
         (dir, app)
     }

@@ -211,3 +211,5 @@ pub fn now_ms() -> i64 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::asked;

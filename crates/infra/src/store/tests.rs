@@ -10,7 +10,8 @@ pub(super) fn store() -> (tempfile::TempDir, Store) {
     (dir, store)
 }
 
-pub(super) fn asked(expires_ms: i64, approvals: u32) -> NewProposal {
+/// A proposal to restart unbound on web01.
+pub(crate) fn asked(expires_ms: i64, approvals: u32) -> NewProposal {
     NewProposal {
         tenant: "default".into(),
         host: "web01".into(),

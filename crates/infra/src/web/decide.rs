@@ -233,7 +233,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::store::{NewProposal, Proposal, ProposalKind, Signature, now_ms};
+    use crate::store::{Proposal, Signature, asked, now_ms};
 
     /// A proposal that alice has signed, and whose statement ends so many ms from now.
     fn signed(state: Stands, ends_in_ms: i64) -> View {
@@ -259,22 +259,7 @@ mod tests {
         let bytes = statement.to_bytes();
         let proposal = Proposal {
             id: statement.proposal.clone(),
-            asked: NewProposal {
-                tenant: statement.tenant.clone(),
-                host: statement.host.clone(),
-                kind: ProposalKind::Action,
-                action: statement.action.clone(),
-                params: BTreeMap::new(),
-                argv: Vec::new(),
-                risk: "medium".to_owned(),
-                rationale: statement.rationale.clone(),
-                proposed_by: statement.proposed_by.clone(),
-                machine_id: statement.machine_id.clone(),
-                plan: statement.plan.clone(),
-                policy: statement.policy.clone(),
-                approvals: 2,
-                expires_ms: now_ms() + 3_600_000,
-            },
+            asked: asked(now_ms() + 3_600_000, 2),
             created_ms: now_ms(),
             state,
             reason: None,

@@ -3,7 +3,7 @@
 //! `support/sink.rs` must be beside it as `sink`.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
@@ -14,7 +14,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
 
-use super::sink::Certificate;
+use super::sink::{Certificate, read_request};
 
 /// The secret of the client `dashboard`, with what a form must not send as it is.
 pub(crate) const SECRET: &str = "s3cret:+ /&=";
@@ -135,28 +135,13 @@ fn b64(bytes: impl AsRef<[u8]>) -> String {
 
 fn answer(stream: impl Read + Write, inner: &Mutex<Inner>) {
     let mut reader = BufReader::new(stream);
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        match reader.read_line(&mut line) {
-            Ok(n) if n > 2 => lines.push(line.trim_end().to_owned()),
-            Ok(2) => break,
-            // Whoever does not trust the certificate goes before it says anything.
-            _ => return,
-        }
-    }
-    let header = |name: &str| {
-        let named = |l: &&String| l.to_ascii_lowercase().starts_with(&format!("{name}: "));
-        lines.iter().find(named).map(|l| l[name.len() + 2..].to_owned())
-    };
-    let mut body = vec![0; header("content-length").map_or(0, |n| n.parse().unwrap())];
-    reader.read_exact(&mut body).unwrap();
+    let Some(got) = read_request(&mut reader) else { return };
     let mut inner = inner.lock().unwrap();
-    inner.got.push(lines[0].clone());
-    let (status, said) = match lines[0].split(' ').nth(1).unwrap() {
+    inner.got.push(got.line.clone());
+    let (status, said) = match got.line.split(' ').nth(1).unwrap() {
         "/realms/ops/.well-known/openid-configuration" => ("200 OK".to_owned(), inner.publish().to_string()),
         "/realms/ops/keys" => ("200 OK".to_owned(), inner.keys().to_string()),
-        "/realms/ops/token" => inner.token(header("authorization").as_deref(), &body),
+        "/realms/ops/token" => inner.token(got.header("authorization"), got.body.as_bytes()),
         _ => ("404 Not Found".to_owned(), "<html>".to_owned()),
     };
     let length = said.len();

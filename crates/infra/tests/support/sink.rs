@@ -74,24 +74,29 @@ impl Web {
     }
 }
 
-fn answer(stream: impl Read + Write, kept: &Mutex<Vec<Got>>) {
-    let mut reader = BufReader::new(stream);
+/// Reads a request; nothing when whoever does not trust the certificate went before they said anything.
+pub(crate) fn read_request(reader: &mut impl BufRead) -> Option<Got> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
         match reader.read_line(&mut line) {
             Ok(n) if n > 2 => lines.push(line.trim_end().to_owned()),
             Ok(2) => break,
-            // Whoever does not trust the certificate goes before it says anything.
-            _ => return,
+            _ => return None,
         }
     }
-    let line = lines.remove(0);
-    let mut got = Got { line: line.clone(), headers: lines, body: String::new() };
+    let mut got = Got { line: lines.remove(0), headers: lines, body: String::new() };
     let length: usize = got.header("content-length").map_or(0, |v| v.parse().unwrap());
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     got.body = String::from_utf8(body).unwrap();
+    Some(got)
+}
+
+fn answer(stream: impl Read + Write, kept: &Mutex<Vec<Got>>) {
+    let mut reader = BufReader::new(stream);
+    let Some(got) = read_request(&mut reader) else { return };
+    let line = got.line.clone();
     let before = {
         let mut all = kept.lock().unwrap();
         let before = all.iter().filter(|g| g.line == line).count();
