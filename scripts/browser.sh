@@ -12,8 +12,8 @@ export PROGRAM=$target/debug/mcp-linux-infra HOST=t1 LAB=$PWD/lab
 alive "$HOST" || { echo "browser.sh: the lab is not up: lab/up.sh 2 && lab/deploy.sh t1 t2" >&2; exit 2; }
 command -v npm >/dev/null || { echo "browser.sh: npm is missing: apt-get install npm" >&2; exit 2; }
 if ! command -v chromium >/dev/null; then
-  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends chromium >/dev/null ||
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends chromium >/dev/null; }
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null ||
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 fi
 pins=(node@22.23.3 playwright-core@1.64.1 axe-core@4.14.1 @modelcontextprotocol/sdk@1.32.2)
 if [ "$(cat "$tools/pins" 2>/dev/null)" != "${pins[*]}" ]; then

@@ -24,7 +24,7 @@ root() { echo "$RUN/$H/root/$1"; }                                            # 
 # --- what the host needs: lintian and rpm here; the host itself has rpm ---
 need=()
 for c in lintian:lintian rpmbuild:rpm dpkg-shlibdeps:dpkg-dev; do command -v "${c%%:*}" >/dev/null || need+=("${c##*:}"); done
-if [ ${#need[@]} -gt 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends "${need[@]}" >/dev/null || exit 1; fi
+if [ ${#need[@]} -gt 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null || exit 1; fi
 
 # --- built, and built again: the same bytes ---
 export SOURCE_DATE_EPOCH=1795651200

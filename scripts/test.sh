@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# test.sh - the whole test suite, as root on Debian 12: installs what it needs, then format, licences, unit and integration
-# tests, the target programs, and the end-to-end tests on real hosts that it starts itself, with lints, docs, fuzzing and the tests
-# of Kubernetes beside them. Ends with `N passed, N failed`.
+# test.sh - the whole test suite, as root on Debian 12: installs what it needs, then format, lints, licences, unit and integration
+# tests, docs, the target programs, and the end-to-end tests on real hosts that it starts itself. Ends with `N passed, N failed`.
 #   --no-lab   leave the end-to-end tests out (no root, or not Debian); says so loudly
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -12,18 +11,15 @@ case ${1:-} in
   *) sed -n '2,5p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2;;
 esac
 export CARGO_TERM_COLOR=never CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} LAB_DIRECT=2
-passed=0 failed=0 started=$SECONDS beside=
-work=$(mktemp -d)
-log=$work/log
+passed=0 failed=0 started=$SECONDS
+log=$(mktemp)
 finish() {
-  # What runs beside is a process group of its own.
-  if [ -n "$beside" ]; then kill -- "-$beside" 2>/dev/null; wait "$beside" 2>/dev/null; fi
   if [ $lab = 1 ]; then
     lab/k8s-apiserver.sh down >/dev/null 2>&1
     lab/openbao.sh down >/dev/null 2>&1
     LAB_FAST=1 lab/down.sh >/dev/null 2>&1
   fi
-  rm -rf "$work"
+  rm -f "$log"
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
@@ -47,27 +43,6 @@ tests() {
   if grep -qE '[0-9]+ timed out' <<<"$summary"; then failed=$((failed + 1)); fi
 }
 
-# begin_beside FUNCTION - runs steps in the background, at the lowest priority: the lab's tests mostly wait, and these take what they
-# leave of the processors. What they say is kept until end_beside, which prints it and adds their counts.
-begin_beside() {
-  set -m
-  ( renice -n 19 -p "$BASHPID" >/dev/null
-    trap - EXIT
-    passed=0 failed=0 log=$work/beside.nextest
-    "$1"
-    echo "$passed $failed" >"$work/beside.counts" ) >"$work/beside" 2>&1 &
-  beside=$!
-  set +m
-}
-end_beside() {
-  local p f
-  say "what ran beside"
-  wait "$beside"; beside=
-  cat "$work/beside"
-  if read -r p f <"$work/beside.counts"; then passed=$((passed + p)) failed=$((failed + f))
-  else failed=$((failed + 1)); echo "FAILED: what ran beside did not end"; fi
-}
-
 # --- what the tests need ---
 install_tools() {
   local need=() c
@@ -87,11 +62,17 @@ install_tools() {
 step "tools" install_tools
 
 step "format" cargo fmt --all --check
+step "lints" cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+step "lints of the conformance fixtures" cargo clippy --locked --quiet --workspace --exclude e2e --example conformance-fixtures \
+  --features mcp-linux-infra/conformance-fixtures -- -D warnings
 # The advisory database is no package of a registry: the advisories job of .github/workflows/ci.yml looks it up.
 step "licences, bans, sources (cargo deny)" cargo deny --log-level error check bans licenses sources
 tests "unit and integration tests" cargo nextest run --locked --workspace --exclude e2e --no-fail-fast
 step "doc tests" cargo test --locked --quiet --doc --workspace
+step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --workspace --no-deps
 step "target programs, built twice: the same bytes" scripts/build-target.sh --check-reproducible
+step "fuzzing, 15 s per target" scripts/fuzz.sh all 15
+step "fuzz lints" cargo clippy --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir "$CARGO_TARGET_DIR/fuzz" -- -D warnings
 # Needs the debug program that the integration tests have built.
 step "MCP conformance, both revisions, as it is and with fixtures" scripts/conformance.sh
 step "MCP clients: TypeScript and Python SDKs, both eras" scripts/clients.sh
@@ -99,33 +80,17 @@ step "MCP clients: TypeScript and Python SDKs, both eras" scripts/clients.sh
 demo() { "$CARGO_TARGET_DIR/debug/mcp-linux-infra" demo | tee "$log" && grep -q 'a real sshd, with forced commands' "$log"; }
 step "demo" demo
 
-# No other program of the project is needed for these, and they have build folders of their own: nobody waits for the other's lock.
-of_the_source() {
-  local own=$CARGO_TARGET_DIR/lint
-  step "lints" env CARGO_TARGET_DIR="$own" cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
-  step "lints of the conformance fixtures" env CARGO_TARGET_DIR="$own" cargo clippy --locked --quiet --workspace --exclude e2e \
-    --example conformance-fixtures --features mcp-linux-infra/conformance-fixtures -- -D warnings
-  step "documentation" env CARGO_TARGET_DIR="$own" RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --workspace --no-deps
-  step "fuzzing, 15 s per target" scripts/fuzz.sh all 15
-  step "fuzz lints" cargo clippy --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir "$CARGO_TARGET_DIR/fuzz" -- -D warnings
-}
-# Beside the lab's hosts, which it does not need.
-of_kubernetes() {
-  step "kube-apiserver (built once, cached)" lab/k8s-apiserver.sh build
-  step "kube-apiserver up" lab/k8s-apiserver.sh up
-  tests "kubectl against a real API server" cargo nextest run --locked -p e2e --test kubernetes --no-fail-fast
-  step "kube-apiserver down" lab/k8s-apiserver.sh down
-}
-background() { of_the_source; of_kubernetes; }
-
 if [ $lab = 1 ]; then
-  begin_beside background
   lab_up() { lab/down.sh >/dev/null 2>&1; lab/up.sh 2 && lab/deploy.sh t1 t2; }
   step "lab: real Debian hosts with systemd" lab_up
   # The server's program is the one that the integration tests have built: to build the package alone takes other features of its
   # dependencies, and two minutes.
   tests "end-to-end tests" cargo nextest run --locked -p e2e --no-fail-fast -E 'not (binary(kubernetes) or binary(keys) or binary(ansible))'
   step "dashboard in Chromium, with passkeys" scripts/browser.sh
+  step "kube-apiserver (built once, cached)" lab/k8s-apiserver.sh build
+  step "kube-apiserver up" lab/k8s-apiserver.sh up
+  tests "kubectl against a real API server" cargo nextest run --locked -p e2e --test kubernetes --no-fail-fast
+  step "kube-apiserver down" lab/k8s-apiserver.sh down
   five_up() { LAB_DIRECT=5 lab/up.sh 5 && lab/deploy.sh t1 t2 t3 t4 t5; }
   step "lab: five hosts" five_up
   tests "keys: rotation, revocation, deployment, audit" cargo nextest run --locked -p e2e --test keys --no-fail-fast
@@ -138,9 +103,7 @@ if [ $lab = 1 ]; then
   # Last: these take the lab down for a clean host of their own.
   step "packages: install, upgrade, remove, purge on a clean host" scripts/test-packages.sh
   step "README's quick start, to the letter, on a clean host" scripts/quick-start.sh
-  end_beside
 else
-  of_the_source
   say "SKIPPED: the end-to-end tests (--no-lab)"
 fi
 say "done"
